@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 from typing_extensions import TypedDict
+
+from lydite.records import dataclass
 
 
 class CurveDocument(TypedDict):

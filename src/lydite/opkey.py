@@ -14,11 +14,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Dim = int | str
 

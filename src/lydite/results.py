@@ -12,13 +12,13 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, wraps
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lydite.errors import MissingExtra
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.exhibits import Exhibit

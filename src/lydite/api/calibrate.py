@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -19,6 +19,7 @@ from lydite.api.simulate import rank_options
 from lydite.api.validate import AccuracyDocument, accuracy_document
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
         InputError: the file does not exist or is no CSV, a column is unknown, or a value has the
             wrong type (names its line).
     """
-    from lydite.hardware.spec_file import read_capped
+    from lydite.hardware.capped import read_capped
 
     text = read_capped(steps, "a table of measured steps", _MOST_BYTES)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack, cast
 
@@ -13,6 +13,7 @@ from lydite.api.keywords import DesignKeywords
 from lydite.api.load import Model, ModelLike, resolve, unwrapped
 from lydite.api.options import Help, ModelOptions, Options, chosen
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

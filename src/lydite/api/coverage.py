@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -14,6 +13,7 @@ from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions
 from lydite.api.predict import predict
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

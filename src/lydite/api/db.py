@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +16,7 @@ from lydite.api.validate import (
     ModelAccuracy,
     ValidateResult,
 )
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import util
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_cache_path
 from typing_extensions import TypedDict
 
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
@@ -15,6 +14,7 @@ from typing_extensions import TypedDict
 from lydite.api.devices import THIS_MACHINE
 from lydite.api.measuring import make_measuring, measured_device
 from lydite.errors import BackendError, InputError, LyditeError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

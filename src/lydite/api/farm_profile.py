@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -17,6 +16,7 @@ from lydite.api.measuring import CACHES, check_clock
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.profile import FailedOperator
 from lydite.errors import BackendError, InputError, unknown_name
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

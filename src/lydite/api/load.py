@@ -6,13 +6,14 @@ import contextlib
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from lydite.api.keywords import ModelKeywords
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 if TYPE_CHECKING:

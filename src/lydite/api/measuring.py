@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from lydite.errors import BackendError, InputError, UnitError, unknown_name
 from lydite.results import Result, note
 
@@ -163,6 +161,8 @@ def this_process() -> dict[str, Any]:
 
 
 def _process(pid: int) -> dict[str, Any]:
+    import psutil  # slow, and often not needed
+
     started = psutil.Process(pid).create_time()
     return {"host": socket.gethostname(), "pid": pid, "started_s": round(started, 2)}
 
@@ -171,6 +171,8 @@ def was_killed(process: Any) -> bool:
     """Whether a process of this host is gone; False for one of another host."""
     if not isinstance(process, Mapping) or process.get("host") != socket.gethostname():
         return False
+    import psutil  # slow, and often not needed
+
     try:
         return _process(int(process["pid"])) != dict(process)
     except (psutil.Error, KeyError, TypeError, ValueError):

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from lydite.api.monitored import (
 from lydite.errors import InputError
 from lydite.exhibits import Exhibit
 from lydite.files import write_atomic
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ the command line's options from them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

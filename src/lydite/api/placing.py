@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from lydite.api.devices import chain_for, device_and_sources
 from lydite.api.load import Model
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.api.session import Session

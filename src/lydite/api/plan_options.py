@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 from lydite.api.options import Help, Options
 from lydite.errors import InputError, UnitError, unknown_name
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.cluster import Plan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
@@ -14,6 +13,7 @@ from lydite.api.load import Model, ModelLike, resolve, takes_phase
 from lydite.api.measuring import check_clock
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

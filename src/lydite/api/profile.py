@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -13,6 +12,7 @@ from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.measuring import device_of_backend, make_measuring, recorded_run
 from lydite.api.options import ModelOptions, chosen
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

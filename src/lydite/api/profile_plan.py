@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,6 +19,7 @@ from lydite.api.options import ModelOptions, chosen
 from lydite.api.predict import predict
 from lydite.api.profile import FailedOperator, ProfileResult
 from lydite.errors import BackendError, InputError, LyditeError, placed
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -329,7 +330,7 @@ def read_plan(path: Path | str) -> Plan:
         InputError: the file cannot be read, is no plan, or is of no or too many operators.
     """
     from lydite.graph import OpKey
-    from lydite.hardware.spec_file import read_capped
+    from lydite.hardware.capped import read_capped
 
     where = str(path)
     text = read_capped(path, "a plan", _MOST_BYTES)

@@ -90,7 +90,7 @@ def file_schemas() -> dict[str, Mapping[str, Any]]:
     """Schemas of the YAML files: devices, clusters, chips."""
     from lydite.hardware.chip import chip_json_schema
     from lydite.hardware.cluster import json_schema
-    from lydite.hardware.spec import DeviceSpec
+    from lydite.hardware.device_file import DeviceSpec
 
     return {
         "device": DeviceSpec.model_json_schema(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
@@ -22,6 +22,7 @@ from lydite.api.simulate import (
 )
 from lydite.api.step_options import ClusterOptions
 from lydite.exhibits import Curve, Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -21,6 +20,7 @@ from lydite.api.serving.workload import workload_of
 from lydite.errors import InputError
 from lydite.exhibits import Curve, Exhibit
 from lydite.pool import open_pool
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

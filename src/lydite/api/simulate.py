@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -16,6 +16,7 @@ from lydite.api.options import ModelOptions, grouped_options
 from lydite.api.plan_options import PlanOptions
 from lydite.api.step_options import ClusterOptions, FailureOptions
 from lydite.errors import InputError, LyditeError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from lydite.api.options import Help, Options
 from lydite.api.plan_options import quantity
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.cluster.constants import Constants

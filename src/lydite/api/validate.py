@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,6 +15,7 @@ from lydite.api.measuring import make_measuring, measured_device, recorded_run
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.predict import CoverageDocument, coverage_document
 from lydite.exhibits import Curve, Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

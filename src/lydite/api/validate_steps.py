@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
@@ -16,6 +16,7 @@ from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError, unknown_name
 from lydite.exhibits import Curve, Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ Packages add verbs through the entry-point group "lydite.verbs", and commands th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 if TYPE_CHECKING:

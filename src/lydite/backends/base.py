@@ -13,15 +13,15 @@ graph, binds its inputs and returns it ready to run
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import psutil
 
 from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
 from lydite.graph.dtypes import numpy_dtype
+from lydite.records import dataclass
 
 Chain: TypeAlias = Literal["same", "mixed"]
 """Tiny operators of one type, of a dozen types in turn, these with a sweep of the caches before
@@ -155,6 +155,8 @@ def check_runnable(graph: Graph) -> None:
         InputError: a symbolic size is not bound.
         BackendError: twice the weights (the backend keeps a packed copy) do not fit in memory.
     """
+    import psutil  # slow, and often not needed
+
     if graph.open_dims:
         names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
         raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, TypeAlias
 
@@ -27,6 +26,7 @@ from lydite.chip.product import Product, ProductCost
 from lydite.errors import InputError
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 Rooms: TypeAlias = tuple[float, float, float]
 """Bytes that a left operand, a right operand and sums may have on the chip at a time."""

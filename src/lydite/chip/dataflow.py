@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from lydite.chip.energy import Used, modelled_energy
@@ -19,6 +18,7 @@ from lydite.chip.tilings import TilingPolicy
 from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.hardware.chip import DATAFLOWS, ArrayParameters, Chip, Scratchpad
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.chip.smv.power import Power

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.technology import SOURCES, Technology
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 SCOPE = (
     "arrays, vector unit, scratchpads, cache hits, DRAM with its standby (assumed) and its PHYs "

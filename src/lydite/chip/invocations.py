@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import overload
 
 import numpy as np
@@ -12,6 +12,7 @@ from lydite.chip.memory import hit_bytes_per_s
 from lydite.chip.pipeline import alone_s
 from lydite.chip.soc_jobs import Jobs
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ operands; operators that no unit supports run on the processor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host
 from lydite.chip.soc_jobs import Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ are directed: loads and stores do not share a link.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from lydite.hardware.chip import Noc
+from lydite.records import dataclass
 
 
 @dataclass

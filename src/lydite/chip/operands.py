@@ -8,7 +8,6 @@ between its products does not move.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lydite.chip.memory import ELEMENT_BYTES, stored_bytes
 from lydite.chip.product import Product
@@ -16,6 +15,7 @@ from lydite.graph import Graph, Op
 from lydite.graph.operators import operator
 from lydite.graph.operators.products import MatrixProduct
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ windows in the gradient of a convolution are summed on the way out.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from lydite.graph import Graph, Op
 from lydite.graph.operators import HOST, Known, Missing, Products, operator
 from lydite.graph.work import products_of as products_inside_of
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

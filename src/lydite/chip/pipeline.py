@@ -8,12 +8,11 @@ last one's computation and store come on top.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.memory import miss_bytes_per_s, request_bytes, setup_cycles
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 Column = np.ndarray
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 ARRAY, VECTOR, CPU, VIEW = "array", "vector", "cpu", "view"

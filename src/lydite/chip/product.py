@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Column: TypeAlias = "int | np.ndarray"
 """An integer, or an integer array that broadcasts with the others."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from lydite.chip.soc import seconds_apart
 from lydite.chip.tilings import LayerPrice
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 Problem = TypeVar("Problem", bound=Hashable)
 

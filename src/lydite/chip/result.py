@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from lydite.chip.dataflow import Dataflow, dataflow_of
@@ -12,6 +12,7 @@ from lydite.chip.soc_jobs import SocResult
 from lydite.chip.stalls import stalls_of
 from lydite.graph.passes import OpenBody
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

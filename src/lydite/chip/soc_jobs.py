@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.engine import Timeline
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from lydite.chip.memory import in_flight_bytes, request_bytes, round_trip_s
 from lydite.chip.noc import NocLinks, way
 from lydite.chip.soc_jobs import CATEGORIES, Jobs, Layer, SocResult
-from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks
+from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks, distinct
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 PS = 1e12
 """Picoseconds in a second."""
@@ -211,7 +211,7 @@ class SocTasks:
             place = [jobs.accelerator, self.count + jobs.accelerator]
         place = [at * len(used) + of_layer for at in place]
         keys = [np.where(cap > 0, cap, 0.0) + 1j * at for cap, at in zip(caps, place, strict=True)]
-        known = np.unique(np.concatenate(keys))
+        known = distinct(np.concatenate(keys))
         known = known[known.real > 0]
         paths = [np.where(k.real > 0, np.searchsorted(known, k), NOWHERE) for k in keys]
         places = [divmod(int(at), max(1, len(used))) for at in known.imag]

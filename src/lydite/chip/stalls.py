@@ -18,6 +18,7 @@ from lydite.chip.memory import hit_bytes_per_s, request_bytes
 from lydite.chip.noc import way
 from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.soc_jobs import CATEGORIES, Jobs, SocResult
+from lydite.engine import distinct
 from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
@@ -119,7 +120,7 @@ class Busy(NamedTuple):
     @staticmethod
     def of(start: np.ndarray, end: np.ndarray, category: np.ndarray) -> Busy:
         """Those of tasks, one item each."""
-        edges = np.unique(np.concatenate([start, end]))
+        edges = distinct(np.concatenate([start, end]))
         change = np.zeros((len(CATEGORIES), len(edges)), np.int64)
         np.add.at(change, (category, np.searchsorted(edges, start)), 1)
         np.add.at(change, (category, np.searchsorted(edges, end)), -1)

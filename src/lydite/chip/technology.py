@@ -8,11 +8,11 @@ those of one node, scaled with its square.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.chip.units import CACTI_BANK, CACTI_BYTES, NODES, sram_access_pj
+from lydite.records import dataclass
 
 _ANCHORS = (45, 7)
 

@@ -7,11 +7,11 @@ of the candidates that the dataflow tries, and the network is never dearer than 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from lydite.chip.energy import layer_joules, leakage_w
 from lydite.chip.plan import LayerCost
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 Price = Callable[[float, Callable[[], float]], float]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 
 ALADDIN_NM = 40
 """Node of `ALADDIN` and of `sram_bank`, the only one with leakage and area."""

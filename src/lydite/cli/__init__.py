@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import sys
 
-_YOUNG = 50_000
+_YOUNG = 250_000
 """Garbage is collected rarely: registries and graphs are long-lived objects without cycles."""
 
 
 def main() -> None:
     """Run the command line: exit code 0, or 2 with a one-line error."""
+    gc.set_threshold(_YOUNG, 20, 100)
+    atexit.register(gc.freeze)  # the interpreter's end need not look for garbage
     import typer
 
-    gc.set_threshold(_YOUNG, 20, 100)
     from lydite.cli.app import app
     from lydite.errors import LyditeError
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from lydite.api.options import Help, ModelOptions, Options, check_number, help_of
+from lydite.records import dataclass
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, with units in its keys.")

@@ -11,7 +11,6 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,7 @@ import typer
 
 from lydite.cli import options
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.results import Result

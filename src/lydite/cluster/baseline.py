@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from lydite.cluster.baseline_file import Baselines
@@ -16,6 +16,7 @@ from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.errors import InputError
 from lydite.graph.formats import read_text
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.graph import Graph, Op
 from lydite.graph.training.recompute import cut_points
+from lydite.records import dataclass
 
 _LEAST_OPS = 4
 """A shorter repeated pattern is not treated as a layer."""

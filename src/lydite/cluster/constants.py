@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from lydite.estimate import AchievedEfficiency
 from lydite.files import write_atomic
 from lydite.hardware import read_json_spec
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 if TYPE_CHECKING:

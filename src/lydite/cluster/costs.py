@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from lydite.cluster.blocks import Block, Blocks
@@ -22,6 +22,7 @@ from lydite.graph.passes.attention import REPEATED, SPARED
 from lydite.graph.training.memory import saved_for_backward
 from lydite.graph.training.step import TrainingStep
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 _VIEWS = ("Replicate", "Scatter")
 

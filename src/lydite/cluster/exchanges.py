@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from lydite.cluster.plan import Plan
 from lydite.cluster.program import GROUPS, OWN, Passage, Program, Ref, everyone, left
 from lydite.cluster.schedules import Step
 from lydite.cluster.stages import CollectiveCall, Unit, ring_steps
+from lydite.records import dataclass
 
 _PS = 1e12
 

@@ -9,10 +9,10 @@ once and writes only what others read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lydite.graph import Graph, Op
 from lydite.graph.operators import operator
+from lydite.records import dataclass
 
 _GRADIENTS = ("GeluGrad", "ReluGrad", "SigmoidGrad", "TanhGrad", "SiluGrad", "SwishGrad")
 _ENDS = ("Softmax",)

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.units import format_duration, format_percent
 
 _HOPELESS = 600.0

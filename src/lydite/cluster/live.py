@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from lydite.cluster.program import CATEGORIES, STREAMS
 from lydite.cluster.stages import Unit
 from lydite.cluster.step_result import StepResult
+from lydite.records import dataclass
 
 Floats = npt.NDArray[np.float64]
 _NAME = re.compile(r"(?:rank \d+: )?(?P<unit>.+?) (?P<kind>[FBW])(?P<batch>\d+)(?: |$)")

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.cluster.blocks import Blocks
 from lydite.cluster.homes import Homes
 from lydite.errors import InputError, unknown_name
 from lydite.graph import Graph, Op
 from lydite.graph.passes.rewrite import Rewriter
+from lydite.records import dataclass
 
 _NUMBER = re.compile(r"_\d+$")
 _ROUTERS = ("router", "shared_gate")

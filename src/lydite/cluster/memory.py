@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from lydite.cluster.plan import Plan
 from lydite.cluster.schedules import SCHEDULES, steps_of
 from lydite.cluster.stages import Unit
+from lydite.records import dataclass
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "cache", "buffers")
 

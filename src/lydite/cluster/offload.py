@@ -11,7 +11,6 @@ is gathered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from lydite.cluster.plan import Plan
 from lydite.cluster.stages import Unit
 from lydite.errors import InputError
 from lydite.hardware.cluster import CPU, Cluster, paths
+from lydite.records import dataclass
 
 HOST_MEMORY_BYTES_PER_S = 300e9
 """Memory bandwidth of a host that its processors reach (assumed): about three quarters of two

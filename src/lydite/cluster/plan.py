@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from lydite.cluster.schedules import SCHEDULES
 from lydite.errors import InputError, unknown_name
 from lydite.estimate.runtimes import find_runtime
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 RECOMPUTE = ("none", "selective", "full")

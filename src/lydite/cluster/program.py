@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import psutil
 
 from lydite.cluster.plan import Plan
 from lydite.engine import LinkNetwork, Repeated, Servers, Tasks
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 BYTES_A_TASK = 140
@@ -272,6 +271,8 @@ def check_memory(programs: Sequence[Program], plan: Plan, bytes_a_task: float) -
     Raises:
         InputError: it does.
     """
+    import psutil  # slow, and often not needed
+
     needed = unfolded_bytes(programs, plan, bytes_a_task)
     free = psutil.virtual_memory().available
     if needed > free:

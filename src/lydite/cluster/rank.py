@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from lydite.cluster.blocks import in_blocks
 from lydite.cluster.constants import Constants
@@ -20,6 +20,7 @@ from lydite.graph.training import OPTIMIZERS, training_step
 from lydite.graph.training.losses import usual_loss
 from lydite.graph.training.step import with_loss
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

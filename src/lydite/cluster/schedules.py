@@ -14,10 +14,10 @@ data only, if gradients of weights are steps of their own) and "W" gradients of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 Step: TypeAlias = tuple[str, int, int]

@@ -8,7 +8,7 @@ costed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
@@ -27,6 +27,7 @@ from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
 from lydite.pool import HERE, Pool
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)

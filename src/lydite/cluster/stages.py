@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from lydite.cluster.collectives import Group
 from lydite.cluster.costs import BlockCost, Part, Weights
 from lydite.cluster.overlap import Room
 from lydite.cluster.plan import Plan
+from lydite.records import dataclass
 
 _PS = 1e12
 

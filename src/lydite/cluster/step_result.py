@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -13,9 +13,10 @@ from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
 from lydite.cluster.program import CATEGORIES, Played
 from lydite.cluster.stages import Unit
-from lydite.engine import Timeline
+from lydite.engine import Timeline, distinct
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 
@@ -100,7 +101,7 @@ class StepResult(OneLine):
         path = self.timeline.critical_path()
         category, spans = self.timeline.categories_of(path), self.timeline.spans_of(path)
         seconds = np.bincount(category, spans * 1e-12, len(CATEGORIES))
-        by_category = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
+        by_category = {CATEGORIES[at]: float(seconds[at]) for at in distinct(category).tolist()}
         return dict(sorted(by_category.items(), key=lambda item: -item[1]))
 
     @property

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lydite.cluster.tokens import expert_regions
@@ -37,6 +37,7 @@ from lydite.graph.operators.split_products import BY_WEIGHT
 from lydite.graph.passes.decompose import decomposed
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 GROUP = "tp"
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip import Chip, Scratchpad, SystolicArray, catalog_chip, checked, read_lines
+from lydite.records import dataclass
 
 _DTYPES = {1: "int8", 2: "float16", 4: "float32"}
 _KIB = 1024

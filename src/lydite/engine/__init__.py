@@ -1,7 +1,7 @@
 """The discrete-event core: tasks on servers and links, in integer picoseconds."""
 
 from lydite.engine.build import NetworkBuilder, TaskBuilder
-from lydite.engine.columns import LIMIT_PS
+from lydite.engine.columns import LIMIT_PS, distinct
 from lydite.engine.repeated import Repeated
 from lydite.engine.simulate import max_min_rates, simulate, simulate_ranks
 from lydite.engine.system import Interference, LinkNetwork, Servers
@@ -19,6 +19,7 @@ __all__ = [
     "TaskBuilder",
     "Tasks",
     "Timeline",
+    "distinct",
     "max_min_rates",
     "simulate",
     "simulate_ranks",

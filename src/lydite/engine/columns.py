@@ -13,6 +13,14 @@ LIMIT_PS = 2**61 - 1
 """Latest time accepted (26 days); three times as much fits 64 bits, so that no sum overflows."""
 
 
+def distinct(values: npt.ArrayLike) -> np.ndarray[Any, Any]:
+    """The values that occur, sorted, once each (`np.unique` takes 0.01 s to import more)."""
+    ordered = np.sort(np.asarray(values), axis=None)
+    new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered[new]
+
+
 def column(
     values: npt.ArrayLike, dtype: npt.DTypeLike, size: int | None, where: str
 ) -> np.ndarray[Any, Any]:

@@ -12,12 +12,13 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+
+from lydite.records import dataclass
 
 _PACKAGE = "lydite.engine.kernels"
 _SECONDS = {"queueing": 2, "ranks": 2, "sharing": 7, "fair": 2, "tables": 1}

@@ -21,11 +21,12 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from lydite.records import dataclass
 
 _OK = (0, -2)
 """Statuses that are no error: a value, or none (numba.core.callconv)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from lydite.engine.columns import LIMIT_PS, column, offsets, refuse
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

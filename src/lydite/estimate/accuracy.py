@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_percent
 

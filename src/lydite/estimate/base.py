@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from lydite.errors import InputError
 from lydite.graph import OpKey
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 SOURCES = ("measured", "interpolated", "learned", "roofline", "simulated")
 CONFIDENCE = 0.9

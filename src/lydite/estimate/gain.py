@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lydite.estimate.base import Estimate, add_up
 from lydite.estimate.roofline import key_dtype
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
+from lydite.records import dataclass
 
 MEASURED_WIDTH = 0.02
 """Relative half-width of a measured time."""

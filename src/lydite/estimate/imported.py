@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from lydite.estimate.roofline import key_dtype, roofline_seconds
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
+from lydite.records import dataclass
 from lydite.store import Readings, Software
 from lydite.store.foreign import version_order
 

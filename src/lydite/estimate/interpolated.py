@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from lydite.estimate.roofline import key_dtype, roofline_seconds
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 _FEWEST = 6
 _MOST = 1500

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from lydite.estimate.base import Estimate
 from lydite.graph import OpKey
 from lydite.hardware import Device
+from lydite.records import dataclass
 from lydite.store import Measurement, Readings
 
 _NEWEST = 5

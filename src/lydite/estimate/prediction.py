@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate, Estimator, Sum, add_up
 from lydite.estimate.bodies import counted, op_estimates
 from lydite.graph import Graph, OpKey, all_keys
 from lydite.hardware import Device
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

@@ -21,12 +21,12 @@ A100 in float32. FlashAttention-2's shares, which training has, are those of its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 
 from lydite.graph import OpKey
 from lydite.graph.operators.products import MatrixProduct, Products
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (16, 128), (128, 16))
 SPLITS = (1, 2, 4, 8, 16)

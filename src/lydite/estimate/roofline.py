@@ -10,7 +10,6 @@ On GPUs, products of matrices and attention reach what `lydite.estimate.reach` s
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from lydite.graph.operators import operator
 from lydite.graph.work import Work, products_of_key, work_of_key
 from lydite.hardware import Device
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 ASSUMED = (0.02, 0.3, 1.5)
 """Efficiency assumed without measurements: low, likely, high (caches can exceed 1)."""
@@ -255,9 +255,9 @@ class Roofline:
         threads: int | None = None,
         dispatch_s: float = ASSUMED_DISPATCH_S,
         efficiency: Mapping[str, Efficiency] | None = None,
-        achieved: AchievedEfficiency = AchievedEfficiency(),
+        achieved: AchievedEfficiency | None = None,
     ) -> None:
-        self._achieved = achieved
+        self._achieved = achieved or AchievedEfficiency()
         self._threads, self._dispatch_s = threads, dispatch_s
         self._efficiency = dict(efficiency or {})
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, overload
 
 from lydite.errors import GraphError, unknown_name
 from lydite.estimate.base import Estimate, Estimator
 from lydite.graph import Graph, OpKey
 from lydite.hardware import Device
+from lydite.records import dataclass
 from lydite.store import Readings
 
 _HOST = "assumed"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from lydite.errors import StoreError, unknown_name
+from lydite.records import dataclass
 from lydite.store import Database, schema
 from lydite.store.values import canonical_json, digest
 

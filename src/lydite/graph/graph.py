@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from lydite.errors import GraphError
 from lydite.graph.op import Body, Op
 from lydite.graph.operators import fixed_inputs, packed_weights
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 Found = TypeVar("Found")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs
@@ -28,6 +28,7 @@ from lydite.graph.operators import (
 from lydite.graph.shapes.functions import inlined, is_function_call
 from lydite.graph.shapes.propagate import Values
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

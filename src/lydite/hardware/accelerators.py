@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 
 from lydite.errors import InputError
 from lydite.hardware.spec import find_device
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

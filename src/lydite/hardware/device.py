@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ x is the number of threads or the batch size, y the seconds per call or per samp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from lydite.records import dataclass
 
 Array = np.ndarray[Any, Any]
 _TERMS = 3

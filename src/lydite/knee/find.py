@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from lydite.errors import InputError
 from lydite.knee.curves import Designs, designs_for, fit
 from lydite.knee.turning import GAIN, turning_index
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 Array = np.ndarray[Any, Any]

@@ -8,7 +8,6 @@ were left out, by size, and by whether an operator lies beyond the rows of the o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from lydite.estimate.learned.model import Family, Reach
 from lydite.estimate.learned.trees import Trees, read_trees
 from lydite.learn.rows import Rows
 from lydite.pool import Pool
+from lydite.records import dataclass
 
 EDGES_S = (2e-5, 2e-4, 2e-3)
 """Base times that separate sizes."""

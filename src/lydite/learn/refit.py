@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from lydite.estimate.learned.model import Family, LearnedModel
 from lydite.estimate.learned.trees import read_trees
 from lydite.learn.fit import Fitted, boosted, predicted_s
 from lydite.learn.rows import Rows
+from lydite.records import dataclass
 
 _HELD_OUT = 5
 """One row of so many is left out of the fit, and judges it."""

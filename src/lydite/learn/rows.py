@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.physics import STREAM_KINDS, Problem
 from lydite.estimate.learned.sheet import sheet_of
 from lydite.hardware import Device, find_device
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError, unknown_name
 from lydite.estimate.learned.model import LearnedModel
 from lydite.learn.rows import Rows
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

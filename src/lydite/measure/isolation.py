@@ -13,8 +13,6 @@ dispatch, so a model is the sum of its operators and one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.backends import Backend, Settings
@@ -23,6 +21,7 @@ from lydite.estimate.measured import SMALLEST_SPAN_BYTES
 from lydite.graph import SMALL_WEIGHT_BYTES
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 
 ROTATED_BYTES = 16 << 20
 """Bytes of weights between two uses of one, where the network does not say how many there are."""

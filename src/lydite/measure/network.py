@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from lydite.measure.timing import TimingPlan, measure
 from lydite.models.decoder import decoder
 from lydite.models.dimensions import Decoder
 from lydite.opkey import LARGE_NETWORK_KEY, SMALL_NETWORK_KEY, OpKey
+from lydite.records import dataclass
 
 _LAYERS = {SMALL_NETWORK_KEY: 2, LARGE_NETWORK_KEY: 16}
 

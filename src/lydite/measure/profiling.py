@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, all_keys, keys_of, spans_of
 from lydite.measure.isolation import footprint_bytes, layout_for
 from lydite.measure.session import Failure, MeasuringSession, Progress, silent
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
 

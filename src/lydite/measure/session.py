@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ from lydite.measure.isolation import cache_state, layout_for
 from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
 from lydite.opkey import BACKEND_KEYS, CALL_KEY, DISPATCH_KEY
+from lydite.records import dataclass
 from lydite.store import Conditions, Database, Measurement, Software
 
 _USUAL_QUANTILE = 25

@@ -16,13 +16,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from lydite.measure.environment import machine_state
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

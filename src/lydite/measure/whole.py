@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from lydite.measure.isolation import footprint_bytes, layout_for
 from lydite.measure.profiling import in_graph_seconds
 from lydite.measure.session import MeasuringSession, Progress, silent
 from lydite.measure.timing import Timing, TimingPlan, measure
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
 from lydite.units import format_seconds

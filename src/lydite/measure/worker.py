@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from lydite.measure.isolation import CallCosts, Layout, call_costs, corrected, l
 from lydite.measure.network import excess_s
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.records import dataclass
 
 MODEL = "model"
 PACE = "pace"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.mlperf.dataset import checksum
 from lydite.mlperf.loadgen import ACCURACY
+from lydite.records import dataclass
 
 FIDELITY = "fidelity"
 TEXT, RECORD = "accuracy.txt", "accuracy.json"

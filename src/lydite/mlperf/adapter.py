@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from lydite.errors import InputError, LyditeError
 from lydite.mlperf.dataset import DataSet, save
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 

@@ -10,7 +10,6 @@ Sources: mlcommons/inference, compliance/TEST01 to TEST09, audit.config and run_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from lydite.errors import InputError, unknown_name
 from lydite.mlperf.check_audit import SAMPLING_SEED, took_effect
 from lydite.mlperf.loadgen import DETAIL
 from lydite.mlperf.round import Benchmark
+from lydite.records import dataclass
 
 SAMPLED = 128
 """Outputs that TEST01 samples, about."""

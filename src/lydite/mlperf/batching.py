@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from platformdirs import user_cache_path
 
 from lydite.errors import InputError, unknown_name
 from lydite.files import write_atomic
+from lydite.records import dataclass
 
 HEADER = "# Lydite calibration table 1"
 METHODS = ("minmax", "entropy", "percentile")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lydite.mlperf.check_audit import check_audit
 from lydite.mlperf.check_logs import check_performance
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import Benchmark, Round
+from lydite.records import dataclass
 
 _MOST_FAULTS = 10_000
 _MOST_JSON_BYTES = 1 << 20

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from lydite.mlperf.schedule import offline_samples
 from lydite.mlperf.sut import Engine, SystemUnderTest
 from lydite.mlperf.token_sut import Generating, Piloted, Sleeping, TokenEngine, TokenSystem
 from lydite.mlperf.tokens import TOKENS, TokenService
+from lydite.records import dataclass
 
 PROGRESS_S = 0.5
 _PILOT_S = 1.0

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lydite.errors import InputError
 from lydite.files import replacing, write_atomic
 from lydite.graph import Graph
 from lydite.graph.dtypes import numpy_dtype
+from lydite.records import dataclass
 
 MANIFEST, LABELS, NAMES = "manifest.json", "labels.npy", "names.txt"
 _BLOCK = 1 << 20

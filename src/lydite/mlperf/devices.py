@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.errors import InputError
 from lydite.hardware.accelerators import listed
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.keys import graph_digest
 from lydite.hardware import local_processor
 from lydite.mlperf.ort import optimised
+from lydite.records import dataclass
 
 MANIFEST = "engine.json"
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "float32"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from lydite.errors import InputError
 from lydite.mlperf.early_stopping import estimate_ns
 from lydite.mlperf.record import Record, Tokens, percentile_ns
 from lydite.mlperf.schedule import ScenarioName
+from lydite.records import dataclass
 
 LATENCY_PERCENTILES = (0.50, 0.90, 0.95, 0.97, 0.99, 0.999)
 """Shares of which LoadGen reports the latency."""

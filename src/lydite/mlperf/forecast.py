@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.mlperf.early_stopping import least_queries, queries_under
 from lydite.mlperf.schedule import Plan, schedule
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

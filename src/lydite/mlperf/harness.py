@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError
 from lydite.mlperf.child import Request
 from lydite.mlperf.forecast import Forecast
+from lydite.records import dataclass
 
 _POLL_S = 0.1
 SILENCE_S = 60.0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError, LyditeError, MissingExtra
+from lydite.records import dataclass
 
 MOST_PIXELS = 1 << 27
 """Pixels of an image that is decoded; the largest of ImageNet has 61 million."""

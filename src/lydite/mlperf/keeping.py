@@ -9,7 +9,8 @@ are given up again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from lydite.records import dataclass
 
 Scored = Callable[[frozenset[str]], float]
 """Accuracy of the model with a set of nodes kept in fp32."""

@@ -9,11 +9,11 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 
 Score = Callable[[Sequence[np.ndarray], np.ndarray], "dict[str, float]"]
 """From the first output of each sample and the labels to shares between 0 and 1, by name; the

@@ -5,7 +5,7 @@ All times are integer nanoseconds; nothing reads a clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lydite.mlperf.record import Record, Tokens
 from lydite.mlperf.schedule import Plan, Schedule, schedule
 from lydite.mlperf.service import Service
 from lydite.mlperf.tokens import TokenService
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from lydite.mlperf.schedule import ScenarioName
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ issue would need, and only then draws the samples; both lists are drawn even if 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.mlperf.draws import Words, gaps_ns, shuffled, uniform
+from lydite.records import dataclass
 
 ScenarioName = Literal["SingleStream", "MultiStream", "Server", "Offline"]
 Mode = Literal["PerformanceOnly", "AccuracyOnly"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.mlperf.record import Record, Tokens
 from lydite.mlperf.schedule import Plan, schedule
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.serving import Outcome, Replica

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ table is a setting; nothing else knows their names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lydite.errors import InputError, placed, unknown_name
@@ -16,6 +16,7 @@ from lydite.mlperf.evidence import Limits
 from lydite.mlperf.round import SCENARIOS, Benchmark, Round
 from lydite.mlperf.schedule import Plan, ScenarioName
 from lydite.mlperf.user_conf import Line
+from lydite.records import dataclass
 
 LAYERS = ("default", "round", "model", "system", "scenario", "user file", "command line")
 """Where a value may come from, weakest first."""

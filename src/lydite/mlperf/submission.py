@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.mlperf import tree
 from lydite.mlperf.loadgen import ACCURACY, DETAIL, SUMMARY
+from lydite.records import dataclass
 
 SIMULATED = "simulated.jsonl"
 

@@ -7,12 +7,12 @@ LoadGen sleeps until its times.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 TOKENS = "tokens.npy"
 """Sample index, nanoseconds to the first token, nanoseconds from it to the last, number of tokens

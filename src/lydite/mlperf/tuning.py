@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 TRIALS, BEST = "trials.jsonl", "tuned.json"
 _MOST_TRIALS = 10_000

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from lydite.errors import InputError, placed, unknown_name
 from lydite.mlperf.round import SCENARIOS
+from lydite.records import dataclass
 
 MOST_BYTES = 1 << 16
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lydite.mlperf.early_stopping import least_queries, missing_queries
 from lydite.mlperf.evidence import Evidence
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

@@ -6,9 +6,8 @@ neighbours, the first, the last and some blocks at random.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.graph import Builder, Tensor
+from lydite.records import dataclass
 
 
 def full_below(block: int, random: int) -> int:

@@ -6,7 +6,6 @@ builders are `lydite.models.mixers` and `lydite.models.transformer`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from lydite.models.blocks_attention import (
@@ -34,6 +33,7 @@ from lydite.models.blocks_states import (
     StateMixer,
     TimeMix,
 )
+from lydite.records import dataclass
 
 __all__ = [
     "Activation",

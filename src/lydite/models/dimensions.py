@@ -7,13 +7,14 @@ importing onnx.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
 from lydite.errors import InputError
 from lydite.models.blocks import Activation, Attention, Block, Dense, Experts, Mixer, Order
+from lydite.records import dataclass
 
 PHASES = ("forward", "prefill", "decode")
 """What a language model can be asked for; see `lydite.models.decoder`."""

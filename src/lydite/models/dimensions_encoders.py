@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from lydite.errors import InputError
 from lydite.models.blocks import Activation
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.graph import Builder, Tensor
+from lydite.records import dataclass
 
 _MS = "com.microsoft"
 

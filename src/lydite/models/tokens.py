@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from lydite.graph import Builder, Tensor
 from lydite.graph.dtypes import dtype_number, numpy_dtype
 from lydite.models.dimensions import Stack
+from lydite.records import dataclass
 
 Shape: TypeAlias = tuple[int, ...]
 Past: TypeAlias = tuple[Tensor | None, Tensor | None]

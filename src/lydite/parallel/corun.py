@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from lydite.parallel.costs import measured_costs
 from lydite.parallel.runner import UNDISTURBED, Pinned, StagedRun, Workers, cores_for
 from lydite.parallel.stages import Costs, Stage, Units, best_stages, together_seconds
 from lydite.parallel.units import Cut, cut, with_drawn_weights
+from lydite.records import dataclass
 
 SEQUENTIAL, THREADS, STAGED = "sequential", "threads", "staged"
 PAYS = 0.98

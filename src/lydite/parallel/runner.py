@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from lydite.graph import Graph
 from lydite.graph.dtypes import numpy_dtype
 from lydite.parallel.stages import Stage
 from lydite.parallel.units import Cut, segment
+from lydite.records import dataclass
 
 UNDISTURBED = 25
 """Percentile of times that counts as that of a machine without other programs."""

@@ -15,12 +15,14 @@ over the prefixes of a few topological orders.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from itertools import product
 from typing import Any, Literal
 
 import numpy as np
+
+from lydite.records import dataclass
 
 Array = np.ndarray[Any, Any]
 Way = Literal["one", "side", "wide"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from lydite.errors import BackendError
 from lydite.graph import Graph, Initializer, Op
 from lydite.graph.graph import outer_names
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ runs before j, if both are on one device and neither waits for the other), start
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 
 from lydite.placement.heuristics import fastest, heft, improved, single_device
 from lydite.placement.problem import Array, Placement, Problem, schedule
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

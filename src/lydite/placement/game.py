@@ -16,13 +16,13 @@ responses need not lead to one: they may go round in circles.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Array = np.ndarray[Any, Any]
 TOLERANCE = 1e-9

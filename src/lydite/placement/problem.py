@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Array = np.ndarray[Any, Any]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from lydite.errors import LyditeError
+from lydite.records import dataclass
 
 Shared = TypeVar("Shared")
 Argument = TypeVar("Argument")

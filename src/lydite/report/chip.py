@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.chip import ChipRun
@@ -11,6 +10,7 @@ from lydite.chip.dataflow import dataflow_of
 from lydite.chip.energy import Used
 from lydite.chip.figures import energy_of
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 from lydite.report.chip_plots import (
     MOST_LAYERS,
     chip_bars,

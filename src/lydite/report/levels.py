@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from lydite.errors import InputError
 from lydite.files import refuse_special, write_atomic
+from lydite.records import dataclass
 
 Array = np.ndarray[Any, Any]
 

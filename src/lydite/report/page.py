@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lydite.files import write_atomic
+from lydite.records import dataclass
 from lydite.report.view import Cell, Table
 
 if TYPE_CHECKING:

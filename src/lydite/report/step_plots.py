@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ from lydite.cluster.live import Course
 from lydite.cluster.program import CATEGORIES
 from lydite.cluster.step_result import StepResult
 from lydite.engine import Timeline
+from lydite.records import dataclass
 from lydite.report import plot
 from lydite.report.plot import Axis, Line, Plot
 from lydite.units import format_bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from lydite.engine import Timeline
 from lydite.errors import MissingExtra
 from lydite.files import write_atomic
+from lydite.records import dataclass
 from lydite.report.levels import Levels
 
 

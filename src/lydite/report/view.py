@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup
 
+from lydite.records import dataclass
 from lydite.units import format_bytes, format_seconds, format_si
 
 UNKNOWN = "–"

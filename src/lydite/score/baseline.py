@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.hardware.spec_file import parse_spec
+from lydite.records import dataclass
 from lydite.score.sets import ModelSet, Precision
 
 FROZEN = {

@@ -6,13 +6,14 @@ weights, against float32 on the processor without graph optimisation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import psutil
 
 from lydite.backends import find_backend
 from lydite.graph import Graph
+from lydite.records import dataclass
 from lydite.score.inputs import feeds_of
 from lydite.score.pipeline import Task, float_graph, graph_of, seeded
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from lydite.files import write_atomic
+from lydite.records import dataclass
 from lydite.score.pipeline import Task
 
 ROUNDS = 8

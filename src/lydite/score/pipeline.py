@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from lydite.graph.graph import random_weight
 from lydite.graph.passes import in_precision
 from lydite.graph.passes.quantise import quantised
 from lydite.models import build_model
+from lydite.records import dataclass
 from lydite.score.bmodel import Bmodel, is_bmodel
 from lydite.score.inputs import feeds_of, largest_magnitudes
 from lydite.score.sets import DTYPES, Entry, Part

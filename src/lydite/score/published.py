@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from lydite.errors import unknown_name
+from lydite.records import dataclass
 from lydite.score.baseline import FROZEN, Baseline, find_baseline
 from lydite.score.scoring import POINTS, geometric_mean
 from lydite.score.sets import find_set

@@ -10,10 +10,10 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import finite
 from lydite.score.baseline import Baseline
 from lydite.score.figures import figures_of

@@ -11,13 +11,13 @@ import contextlib
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from lydite.errors import LyditeError
 from lydite.measure.client import Worker, WorkerLost
+from lydite.records import dataclass
 from lydite.score.journal import Journal, Measured
 from lydite.score.pipeline import Task, float_graph
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from lydite.errors import InputError
 from lydite.measure.telemetry import IdlePower, Trace, idle_power, window_energy
+from lydite.records import dataclass
 from lydite.score.result import Fault
 
 IDLE_S = 3.0

@@ -9,7 +9,6 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.bench_aiperf import aiperf_runs, is_aiperf, read_aiperf
 from lydite.serving.bench_guidellm import guidellm_runs, is_guidellm, read_guidellm
 from lydite.serving.bench_rows import BenchRequest, Rows

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

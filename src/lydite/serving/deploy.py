@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.errors import InputError, unknown_name
 from lydite.hardware import Device
+from lydite.records import dataclass
 from lydite.serving.replicas import Scheduler
 from lydite.units import format_bytes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lydite.graph import Graph, OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
 from lydite.opkey import Operand, TensorType
+from lydite.records import dataclass
 from lydite.serving.experts import EXPERTS, MessageTime, Spread
 from lydite.serving.template import GraphOf, Pattern, patterns, verifying
 from lydite.serving.times import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.graph import Graph, Op, OpKey
 from lydite.opkey import Operand, TensorType
+from lydite.records import dataclass
 
 EXPERTS = ("MoE", "QMoE")
 """Operators that send each token to some of their experts."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 
 from lydite.errors import InputError, UnitError
+from lydite.records import dataclass
 from lydite.units import parse_quantity
 
 _FAILURE = re.compile(r"\s*(\d+)@([^:]+)(?::([^:]+))?\s*")

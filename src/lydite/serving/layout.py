@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.replicas import Role
 
 _PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(?:pp(\d+))?(?:ep(\d+))?(?:x(\d+))?", re.IGNORECASE)

@@ -11,12 +11,12 @@ ranks of tensor parallelism A or B is cut as W is, and the other is whole
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.graph import Graph, Op, OpKey, keys_of
 from lydite.opkey import Operand, TensorType
+from lydite.records import dataclass
 from lydite.serving.joined import groups_of
 from lydite.serving.template import head_ops
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 from lydite.serving.outcome import Outcome
 from lydite.units import parse_quantity
 

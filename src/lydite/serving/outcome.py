@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from lydite.records import dataclass
 from lydite.serving.requests import Requests
 from lydite.serving.tiers import TierUse
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from lydite.records import dataclass
 from lydite.serving.tiers import KvTiers
 from lydite.serving.times import StepTimes
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 BLOCK = 16
 """Tokens of a block of the KV cache, whose content has a key."""

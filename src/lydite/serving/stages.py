@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.graph import Graph
+from lydite.records import dataclass
 from lydite.serving.experts import MessageTime
 from lydite.serving.template import head_ops
 from lydite.serving.times import StepTimes

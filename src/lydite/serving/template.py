@@ -8,12 +8,13 @@ Then the operators of any step are written down without building its graph.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from lydite.errors import InputError
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.opkey import Dim, TensorType
+from lydite.records import dataclass
 from lydite.serving.joined import groups_of, together
 
 GraphOf = Callable[[int, int], Graph]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.serving.kernels.tiers import Tiers

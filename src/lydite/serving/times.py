@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from lydite.records import dataclass
 from lydite.serving.kernels.steps import CONTEXT_UNIT, Times
 
 DECODE_SEQUENCES = 2.0 ** np.arange(0, 11)

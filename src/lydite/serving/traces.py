@@ -6,7 +6,6 @@ import csv
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.bench_files import (
     FORMATS,
     LINE_CHARACTERS,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lydite.errors import InputError
 from lydite.files import refuse_special
+from lydite.records import dataclass
 from lydite.registry import Registry
 from lydite.store.database import Database
 from lydite.store.exchange import import_file

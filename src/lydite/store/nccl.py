@@ -18,13 +18,13 @@ all-reduce is assumed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.opkey import Operand, OpKey, TensorType
+from lydite.records import dataclass
 from lydite.store.records import Conditions, Measurement, Software
 
 SOURCE = "imported:nccl-tests"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.store import values
 

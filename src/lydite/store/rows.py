@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, Row
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 from lydite.store import schema
 from lydite.store.readings import FOREIGN
 from lydite.store.records import (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from sqlalchemy import Row
 
 from lydite.errors import InputError
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.store import values
 from lydite.store.records import Software

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.backends.tuned.space import Config
 from lydite.backends.tuned.task import Task
+from lydite.records import dataclass
 from lydite.tune.problem import Problem
 from lydite.tune.rig import Outcome
 from lydite.tune.tuners import TUNERS

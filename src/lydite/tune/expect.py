@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lydite.backends.tuned.task import Task
 from lydite.backends.tuned.toolchain import Machine
+from lydite.records import dataclass
 from lydite.store import Trial
 from lydite.tune.problem import Problem, problem_for
 from lydite.tune.tuners.boosted import fitted

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import InputError, UnitError
 from lydite.files import write_atomic
 from lydite.opkey import Operand, OpKey, TensorType
+from lydite.records import dataclass
 from lydite.store import Software, Trial
 
 SCHEMA = "lydite/trial/1"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from lydite.backends import Settings, find_backend
 from lydite.backends.lowered import lowered
 from lydite.backends.tuned.task import Task, operator_types, task_of
 from lydite.errors import InputError, unknown_name
 from lydite.graph import Builder, Graph, Tensor, keys_of
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

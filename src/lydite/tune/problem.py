@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,7 @@ from lydite.backends.tuned.space import (
 from lydite.backends.tuned.task import Task, task_of
 from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.store import Trial
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +18,7 @@ from lydite.backends.tuned.task import Task, task_of
 from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import InputError
 from lydite.graph import Graph, OpKey
+from lydite.records import dataclass
 
 _COLD_BYTES, _MOST_COPIES = 64 << 20, 9
 """Weights taken in turn come to so many bytes, as a net's do, or to so many sets.

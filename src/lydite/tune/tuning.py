@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.backends.tuned.space import Config, config_from
 from lydite.backends.tuned.task import Task, task_of
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.store import Database, Trial
 from lydite.tune.problem import Problem, problem_for

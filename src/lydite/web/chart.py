@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+
+from lydite.records import dataclass
 
 MOST_POINTS = 4000
 FRONTS = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from threading import Lock
+
+from lydite.records import dataclass
 
 KEPT_S = 1.0
 """Seconds for which a page is given to others who ask for the same address."""

@@ -52,7 +52,7 @@ def test_files_that_go_below_the_api_are_listed_with_their_reasons():
 SOURCE = ROOT / "src" / "lydite"
 GROUND = {
     f"lydite.{name}"
-    for name in ("errors", "exhibits", "files", "opkey", "registry", "results", "units")
+    for name in ("errors", "exhibits", "files", "opkey", "records", "registry", "results", "units")
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
@@ -20,6 +19,7 @@ from sqlalchemy import select
 from lydite.api.dashboard.measurements import named
 from lydite.api.dashboard.reader import Reader
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.store import schema
 
 FEWEST_SAMPLES = 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from lydite.api.dashboard.paging import PAGE_ROWS, Page, cut, split_key
 from lydite.api.dashboard.reader import NoSuchRecord, Reader
 from lydite.errors import InputError
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 from lydite.store import schema
 
 _m, _o, _s = schema.measurements.c, schema.ops.c, schema.softwares.c

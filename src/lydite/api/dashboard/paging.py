@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select
 
 from lydite.api.dashboard.reader import Reader
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.store import schema
 
 T = TypeVar("T")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from lydite.api.dashboard.measurements import named
 from lydite.api.dashboard.reader import Reader
 from lydite.errors import LyditeError
 from lydite.opkey import OpKey
+from lydite.records import dataclass
 from lydite.store import schema
 
 MOST_POINTS = 4000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -14,6 +13,7 @@ from lydite.api.dashboard.reader import NoSuchRecord, Reader, one_value
 from lydite.api.measuring import PROCESS, was_killed
 from lydite.api.runs import recorded_as, verb_of
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.store import schema, seconds_between
 
 MOST_RESULT_BYTES = 32_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -38,6 +38,7 @@ from lydite.mlperf.audit_outputs import (
 )
 from lydite.mlperf.check_audit import OTHER_SEEDS, took_effect
 from lydite.mlperf.loadgen import ACCURACY, DETAIL, read_detail
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lydite.mlperf.dataset import DataSet, read
 from lydite.mlperf.round import SCENARIOS, Benchmark, Round, find_round
 from lydite.mlperf.settings import Settings, of_round, of_sinian, of_user_file, resolve
 from lydite.mlperf.user_conf import MOST_BYTES, parse_user_conf, values_for
+from lydite.records import dataclass
 
 MODELS = {
     "resnet": "resnet50",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.mlperf.benchmark import Target
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

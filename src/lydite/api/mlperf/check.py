@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from lydite.exhibits import Exhibit
 from lydite.mlperf.endpoints import check_endpoints, is_endpoints
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import NEWEST, find_round
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -13,6 +12,7 @@ from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.options import chosen
 from lydite.mlperf.settings import BY_NAME, Settings
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

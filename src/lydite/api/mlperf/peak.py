@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -23,6 +23,7 @@ from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Setting, Settings
 from lydite.mlperf.tokens import TokenService
 from lydite.mlperf.verdict import Verdict
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from lydite.api.mlperf.benchmark import Target, target_of
 from lydite.api.mlperf.options import PreprocessOptions, RunOptions
 from lydite.api.options import chosen
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

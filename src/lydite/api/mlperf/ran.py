@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -12,6 +11,7 @@ from lydite.api.mlperf.accuracy import QualityDocument, document_of
 from lydite.api.mlperf.benchmark import Target
 from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 

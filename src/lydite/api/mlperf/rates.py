@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from lydite.mlperf.verdict import Verdict
+from lydite.records import dataclass
 
 SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Rates of the curve, as shares of the greatest valid one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.api.mlperf.benchmark import Target
@@ -10,6 +9,7 @@ from lydite.api.mlperf.options import RunOptions
 from lydite.mlperf.accuracy import Quality
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.verdict import Verdict
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

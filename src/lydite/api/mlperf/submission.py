@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from lydite.mlperf.check import read_json
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import NEWEST, find_round
 from lydite.mlperf.submission import Submission, write
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

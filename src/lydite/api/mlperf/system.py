@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from lydite.mlperf.dataset import DataSet, drawn
 from lydite.mlperf.devices import devices_of
 from lydite.mlperf.engine import EngineSpec
 from lydite.mlperf.tokens import TokenService
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.api.session import Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -20,6 +20,7 @@ from lydite.errors import InputError
 from lydite.exhibits import Curve, Exhibit
 from lydite.files import write_atomic
 from lydite.mlperf.tuning import BEST, Kept, Point, Trial, best, grid
+from lydite.records import dataclass
 from lydite.results import Result
 from lydite.units import parse_number
 

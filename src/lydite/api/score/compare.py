@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import TypedDict
 
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from typing_extensions import TypedDict
 
 from lydite.api.options import Help, Options
+from lydite.records import dataclass
 
 POLICIES = ("wait", "refuse", "warn")
 INPUTS = ("resident", "copied")

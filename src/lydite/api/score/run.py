@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -17,6 +16,7 @@ from lydite.api.score.combinations import combinations
 from lydite.api.score.options import INPUTS, POLICIES, ScoreKeywords, ScoreOptions
 from lydite.errors import InputError, unknown_name
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lydite.api.serving.speculation import MTP_ACCEPTANCE, OWN_LAYER, check_mtp,
 from lydite.api.serving.tiers import read_bandwidth
 from lydite.api.serving.variants import FLOATS, adapters_of
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 from lydite.serving.layout import Layout, Part, made_part, read_layout, read_part
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.layout import Layout, Part
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
 from lydite.api.serving.tiers import TierOptions
 from lydite.api.serving.variants import VariantOptions
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

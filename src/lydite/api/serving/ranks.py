@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ from lydite.api.serving.graphs import graph_of
 from lydite.api.serving.speculation import OWN_LAYER
 from lydite.api.serving.tiers import tiers_of
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.experts import expert_bytes
 from lydite.serving.layout import Part
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typing_extensions import TypedDict
 
 from lydite.api.options import Help, Options
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.units import parse_quantity
 
 if TYPE_CHECKING:

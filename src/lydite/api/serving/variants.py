@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from typing_extensions import TypedDict
@@ -10,6 +9,7 @@ from typing_extensions import TypedDict
 from lydite.api.options import Help, Options
 from lydite.errors import InputError, unknown_name
 from lydite.graph.passes import WEIGHTS
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.serving.lora import Adapters

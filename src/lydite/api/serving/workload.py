@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.api.serving.options import WorkloadOptions
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.serving.requests import Requests
 from lydite.serving.traces import Measured, read_log, read_trace
 from lydite.serving.workloads import drawn

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -15,6 +14,7 @@ from lydite.api.options import ModelOptions
 from lydite.api.predict import predict
 from lydite.api.tune.shared import check_tuning
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

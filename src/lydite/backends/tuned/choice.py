@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lydite.backends.tuned.space import Config, config_from
 from lydite.backends.tuned.task import task_of
 from lydite.backends.tuned.toolchain import Machine, versions
 from lydite.errors import InputError, LyditeError
+from lydite.records import dataclass
 from lydite.store import Database, Software
 
 SEGMENT_S = 10e-6

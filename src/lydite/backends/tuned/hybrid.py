@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import BackendError
 from lydite.graph import Graph, Op, OpKey, keys_of
 from lydite.graph.dtypes import numpy_dtype
+from lydite.records import dataclass
 
 _VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 

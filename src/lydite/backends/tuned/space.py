@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ import numpy as np
 from lydite.backends.tuned.task import Task
 from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 Factors: TypeAlias = Mapping[str, int | str]

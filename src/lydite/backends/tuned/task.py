@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from lydite.graph.work import call_of, work_of_key
 from lydite.opkey import OpKey, TensorType
+from lydite.records import dataclass
 
 NCHWC = "com.microsoft.nchwc"
 

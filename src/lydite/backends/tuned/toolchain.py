@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from lydite.errors import BackendError, MissingExtra
+from lydite.records import dataclass
 
 PACKAGES = ("apache-tvm", "apache-tvm-ffi")
 ABSENT_TARGETS = {

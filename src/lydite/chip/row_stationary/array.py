@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from lydite.errors import InputError
 from lydite.hardware.chip import ArrayParameters, Chip
 from lydite.hardware.chip.arrays import Count
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

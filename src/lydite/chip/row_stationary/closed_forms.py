@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lydite.chip.operators import window_of
 from lydite.chip.product import Numbers, Product
 from lydite.chip.row_stationary.array import RowStationaryArray
 from lydite.graph import Graph, Op
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.smv.counts import (
@@ -19,6 +17,7 @@ from lydite.chip.smv.counts import (
 from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.chip.smv.timing import CONV, NORM, POOL, PRODUCT
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

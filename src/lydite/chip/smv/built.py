@@ -6,7 +6,7 @@ They are rules that reproduce what gem5-Aladdin printed for 912 invocations (exa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from lydite.chip.smv.counts import LEVELS, Columns, kinds_of, outputs_of, sample
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.timing import CONV, POOL, PRODUCT
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

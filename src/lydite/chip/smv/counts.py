@@ -6,7 +6,7 @@ Loops: harvard-acc/smaug, smv/kernels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.chip.smv.timing import CONV, NORM, POOL, PRODUCT, kind_of
 from lydite.errors import unknown_name
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 Columns = np.ndarray
 

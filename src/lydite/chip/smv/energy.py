@@ -11,7 +11,6 @@ invocation by itself; DRAM and the shared cache, which the original leaves out, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from lydite.chip.smv.timing import CONV, LINE, NORM, POOL, PRODUCT, cycles_of
 from lydite.chip.units import ALADDIN_NM, sram_bank, unit
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 Columns = np.ndarray
 

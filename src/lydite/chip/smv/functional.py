@@ -7,7 +7,7 @@ last part, so that a wrong tile, halo or reuse changes the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from lydite.chip.tiling.problem import Kind
 from lydite.chip.tiling.tiler import tile
 from lydite.chip.tiling.tiles import Grid, Tiling
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Array = np.ndarray
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,6 +26,7 @@ from lydite.chip.tiling.tiler import tile
 from lydite.chip.tilings import Price
 from lydite.graph import Graph, work_of
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 

@@ -6,7 +6,6 @@ Source: harvard-acc/smaug, smaug/operators/smv/smv_*_op.cpp and smv_accel_pool.c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.chip.tiling.tiles import Grid, Tiling
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Columns = np.ndarray
 

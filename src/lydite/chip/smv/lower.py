@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lydite.chip.smv.limits import VECTOR
@@ -22,6 +22,7 @@ from lydite.chip.tiling.problem import (
 from lydite.errors import GraphError, InputError
 from lydite.graph.attributes import default_attrs
 from lydite.graph.graph import Graph, Op
+from lydite.records import dataclass
 
 ACTIVATIONS = {
     "Relu": "relu",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.chip.smv.built import Units
 from lydite.chip.smv.counts import Columns
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

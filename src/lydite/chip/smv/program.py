@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.chip.tiling.problem import Dims, Problem
 from lydite.graph.graph import Op
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

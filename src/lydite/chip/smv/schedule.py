@@ -5,7 +5,6 @@ Loops: harvard-acc/smaug, smaug/operators/smv/smv_*_op.cpp and smv_accel_pool.cp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +21,7 @@ from lydite.chip.tiling.tiler import tile
 from lydite.chip.tiling.tiles import Grid, Tiling
 from lydite.errors import InputError
 from lydite.graph.graph import Graph
+from lydite.records import dataclass
 
 Columns = np.ndarray
 MOST_ACCELERATORS = 8

@@ -24,7 +24,7 @@ which fits them again without each network in turn).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from lydite.chip.memory import hit_bytes_per_s, in_flight_bytes_per_s, setup_cyc
 from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.hardware.chip import Chip, SmvArray
+from lydite.records import dataclass
 
 Columns = np.ndarray
 

@@ -19,12 +19,11 @@ et al., "ONNXim" (IEEE CAL 2024) and its systolic core for overlapped folds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.product import Column, Numbers, Product, check_sizes
 from lydite.errors import InputError, unknown_name
+from lydite.records import dataclass
 
 DATAFLOWS = ("ws", "os", "is")
 OVERLAPS = ("none", "preload")

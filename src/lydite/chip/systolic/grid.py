@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +13,9 @@ from lydite.chip.product import Product
 from lydite.chip.shared import View
 from lydite.chip.systolic.closed_forms import cycles_on
 from lydite.chip.systolic.tiles import SUM_BYTES, Matrices, array_of, conflict_cycles, hidden_cycles
+from lydite.engine import distinct
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 MOST_INVOCATIONS = 2048
 """Invocations of one product, about; more products at a time are taken together beyond that."""
@@ -60,14 +61,14 @@ class Grid:
 
 def _powers(most: int) -> np.ndarray:
     """1, 2, 4, ... and the number itself."""
-    return np.unique([1 << shift for shift in range(most.bit_length())] + [most])
+    return distinct([1 << shift for shift in range(most.bit_length())] + [most])
 
 
 def _cuts(length: int, step: int) -> np.ndarray:
     """Parts of a dimension, in whole steps or all of it, down to one step."""
     counts = np.array([base << shift for shift in range(length.bit_length()) for base in (2, 3)])
     cut = -(-length // np.concatenate([[1], counts]))
-    return np.unique(np.minimum(-(-cut // step) * step, length))
+    return distinct(np.minimum(-(-cut // step) * step, length))
 
 
 @lru_cache(maxsize=64)

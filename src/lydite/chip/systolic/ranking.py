@@ -7,7 +7,6 @@ the former do not compute it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,6 +18,7 @@ from lydite.chip.systolic.grid import Grid, grid_of
 from lydite.chip.systolic.tiles import SUM_BYTES, Matrices, Tile, array_of, fits_whole
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 _PADS = ("ifmap", "filter", "ofmap")
 

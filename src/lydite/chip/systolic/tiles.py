@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.systolic.closed_forms import Array, ProductCycles, ProductRun
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SystolicArray
+from lydite.records import dataclass
 
 SUM_BYTES = 4
 """Bytes of a partial sum."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from lydite.errors import unknown_name
+from lydite.records import dataclass
 
 Extent = int | str
 """Size of a tile: a number, "kernel" or "stride" (of the dimension), or "full"."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Dims = tuple[int, ...]
 Padding = Literal["same", "valid"]

@@ -7,7 +7,6 @@ W, the last fastest), and the first of the fullest scratchpads wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,6 +26,7 @@ from lydite.chip.tiling.strategies import (
     roles_of,
 )
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 Columns = np.ndarray
 _S = Strategy

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from lydite.chip.tiling.constraints import Strategy
+from lydite.records import dataclass
 
 Columns = np.ndarray
 

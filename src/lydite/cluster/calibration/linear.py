@@ -12,7 +12,6 @@ sum over operators for each guess, and a few plays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from lydite.cluster.step_result import StepResult
 from lydite.estimate.base import Estimator
 from lydite.graph import OpKey
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 _KINDS = ("forward", "recompute", "data", "weights", "optimizer")
 _CATEGORIES = ("forward", "recompute", "backward", "weights", "optimizer")

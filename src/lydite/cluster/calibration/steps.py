@@ -8,7 +8,7 @@ played a few times; in between they change as the computation of their ranks doe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from lydite.errors import InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import OpKey
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 
 START = {
     "products": 0.75,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from lydite.cluster.collectives.messages import Messages
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 from lydite.registry import Registry
 
 KINDS = ("AllReduce", "AllGather", "ReduceScatter", "Broadcast", "AllToAll", "Send")

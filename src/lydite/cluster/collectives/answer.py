@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from lydite.cluster.collectives.group import (
 from lydite.engine import simulate
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.cluster import LINK_KINDS, Cluster, paths
+from lydite.records import dataclass
 
 NAMES = {kind.lower(): kind for kind in KINDS}
 """Kinds of collectives by the name that users type."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError
 from lydite.files import write_atomic
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lydite.records import dataclass
 from lydite.store.nccl import BACKEND, DOMAIN, read_nccl_tests
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from lydite.cluster.collectives.messages import Messages
 from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster, paths
+from lydite.records import dataclass
 
 _PS = 1e12
 

@@ -9,7 +9,7 @@ same time share links in proportion to the bytes that they send over them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ from lydite.hardware.cluster import (
     paths,
     shared_bandwidth,
 )
+from lydite.records import dataclass
 
 LAUNCH_S = 8e-6
 """Start-up time of a plain collective: a kernel launch and channel handshake (assumed)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.compat.aisim.step import AISimStep
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

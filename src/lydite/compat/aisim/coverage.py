@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.compat.aisim.nodes import COMPUTE, GraphNode
 from lydite.compat.aisim.times import MEASURED, Timed
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lydite.cluster.collectives import Curve, Group, group_of, read_nccl_log
@@ -17,6 +17,7 @@ from lydite.compat.aisim.resource_pool import read_resource_pool
 from lydite.errors import InputError
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 
 _SUFFIXES = (".log", ".txt", ".csv", ".out")
 LOGS, DATABASE, CLOSED_FORM, NOTHING = "nccl-tests log", "database", "closed form", "unknown"

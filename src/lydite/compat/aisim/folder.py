@@ -19,7 +19,7 @@ not read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -27,6 +27,7 @@ from typing import Any
 from lydite.errors import InputError, unknown_name
 from lydite.files import inside
 from lydite.hardware import read_spec
+from lydite.records import dataclass
 
 TENSORFLOW, PYTORCH = "tensorflow", "pytorch"
 _PLATFORMS = {"tensorflow": TENSORFLOW, "tf": TENSORFLOW, "pytorch": PYTORCH, "torch": PYTORCH}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lydite.errors import GraphError
 from lydite.graph import Attr
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from lydite.errors import GraphError, InputError, unknown_name
 from lydite.graph import UNKNOWN, Attr, Graph, Initializer
 from lydite.graph.formats import Assembler, read_text
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 DOMAIN = "aisim"
 _FIELDS = ("name", "op", "input_nodes", "output_nodes")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.compat.aisim.database import read_aisim
+from lydite.records import dataclass
 from lydite.store import Database, told_device
 
 

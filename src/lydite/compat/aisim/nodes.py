@@ -9,7 +9,7 @@ import heapq
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lydite.graph import UNKNOWN, Graph
 from lydite.graph.formats import graph_of_graphdef, read_pbtxt, read_text
 from lydite.graph.formats import tensorflow_node as node_of
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 COMPUTE, ALLREDUCE, SEND, RECV = "compute", "allreduce", "send", "recv"
 

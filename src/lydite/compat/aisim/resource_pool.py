@@ -12,7 +12,6 @@ fastest. What a device can do comes from the device named beside the file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from lydite.hardware.cluster import (
     Router,
     check_reachable,
 )
+from lydite.records import dataclass
 from lydite.units import parse_quantity
 
 _MOST_BYTES = 1 << 26

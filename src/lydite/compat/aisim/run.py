@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lydite.compat.aisim.nodes import ALLREDUCE, SEND, GraphNode, read_nodes
 from lydite.compat.aisim.step import Execution, play_step
 from lydite.compat.aisim.times import Timed, Times
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 DEFAULT = Execution()

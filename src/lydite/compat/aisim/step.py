@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, RECV, GraphNode, in_or
 from lydite.engine import LIMIT_PS, Interference, Servers, TaskBuilder, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError, UnitError
+from lydite.records import dataclass
 
 _STREAMS = ("host", "compute", "exchange")
 _LAUNCH, _COMPUTE, _EXCHANGE = range(3)

@@ -14,7 +14,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -27,6 +26,7 @@ from lydite.graph import UNKNOWN as UNTYPED
 from lydite.graph.formats import TENSORFLOW_DTYPES as DTYPES
 from lydite.hardware import find_device
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 from lydite.store import Measurement
 
 MEASURED, ESTIMATED, COPIED, UNKNOWN = "measured", "median of its type", "copy", "unknown"

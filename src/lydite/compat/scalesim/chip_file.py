@@ -7,7 +7,7 @@ is 1,024 bytes, as in SCALE-Sim.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from lydite.hardware.chip import (
     checked,
     read_entries,
 )
+from lydite.records import dataclass
 
 Choice = TypeVar("Choice", bound=str)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from lydite.chip.systolic import Array, Buffers, OffChipMemory, Product, Window,
 from lydite.compat.scalesim.chip_file import read_scalesim_config
 from lydite.errors import InputError
 from lydite.hardware.chip import read_lines, whole_number
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

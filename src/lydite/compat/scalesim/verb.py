@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,6 +18,7 @@ from lydite.api import (
     resolve,
 )
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lydite.graph import OpKey
@@ -12,6 +11,7 @@ from lydite.graph.operators import operator
 from lydite.graph.operators.products import MatrixProduct, Products
 from lydite.graph.work import products_of_key, work_of_key
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 SIXTEEN = ("float16", "bfloat16")
 _EIGHT = "float8e4m3fn"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lydite.estimate.learned.physics import Problem
 from lydite.estimate.learned.sheet import sheet_of
 from lydite.graph import OpKey
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from lydite.estimate.learned.products import (
     tensor_products,
 )
 from lydite.estimate.learned.sheet import Sheet
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -19,6 +18,7 @@ from lydite.errors import InputError
 from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.physics import Problem
 from lydite.estimate.learned.trees import Trees, read_trees
+from lydite.records import dataclass
 
 VERSION = 2
 """Version of the features; a model of another one is refused."""

@@ -7,11 +7,10 @@ memory once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.estimate.learned.sheet import Sheet
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,9 @@ without, so theirs is taken to be that of a sheet with a sixteenth more, less th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lydite.errors import InputError
 from lydite.hardware import Device
+from lydite.records import dataclass
 
 _IDLE_W = 20.0
 _ENERGY_J, _PROCESS_M, _EXPONENT = 15e-12, 16e-9, 0.85

@@ -6,9 +6,9 @@ Multiplication Background, section 4); a long reduction may be split over severa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from lydite.records import dataclass
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 128), (128, 32))
 SMALL_TILES = ((32, 32), (16, 128), (128, 16), (16, 64))

@@ -7,11 +7,11 @@ leaves (LightGBM, "Features", text format version 4).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 _MOST_NODES = 1 << 20
 _FEW = 500

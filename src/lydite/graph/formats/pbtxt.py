@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 MAX_DEPTH = 100
 """Deepest nesting of messages that is accepted, as files are untrusted."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lydite.graph.formats.pbtxt import Name, TextMessage, Value
 from lydite.graph.op import Attr
+from lydite.records import dataclass
 
 DTYPES = {
     "DT_FLOAT": "float32",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +17,7 @@ from lydite.graph.formats.tensorflow_attrs import TfNode
 from lydite.graph.graph import UNKNOWN
 from lydite.graph.op import Attr
 from lydite.opkey import Dim, TensorType
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

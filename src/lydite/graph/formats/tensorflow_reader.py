@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from lydite.graph.formats.tensorflow_ops import SAME, TYPED, NodeInputs, output_
 from lydite.graph.graph import UNKNOWN, Graph, Initializer
 from lydite.graph.op import Attr
 from lydite.opkey import Dim, TensorType
+from lydite.records import dataclass
 
 DOMAIN = "tensorflow"
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lydite.opkey import Operand, TensorType
+from lydite.records import dataclass
 
 DIVIDE = SQRT = 4
 FUNCTION = 8

@@ -7,7 +7,7 @@ operator or reports it by name, and never guesses.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from lydite.graph.operators.call import WorkRule
@@ -16,6 +16,7 @@ from lydite.graph.operators.gradients.call import GradientRule
 from lydite.graph.operators.products import ProductRule
 from lydite.graph.operators.split import SplitRule
 from lydite.graph.operators.typing.contrib import TypeRule
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

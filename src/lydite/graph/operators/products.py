@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from lydite.graph.operators.call import Call, NotKnownError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

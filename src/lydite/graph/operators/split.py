@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, TypeAlias
 
 from lydite.graph.op import Op
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 VOCABULARY = 16384
 """A table with at least this many rows is a vocabulary: split by rows, padded if indivisible."""

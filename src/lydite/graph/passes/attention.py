@@ -10,7 +10,7 @@ standard's `Attention`, as it runs without a fused kernel that keeps the scores 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Op
 from lydite.graph.passes.rewrite import Rewriter
+from lydite.records import dataclass
 
 _TO_HEADS = (0, 2, 1, 3)
 _TO_KEYS = (0, 2, 3, 1)

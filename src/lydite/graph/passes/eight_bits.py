@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.graph.graph import Graph, Op
 from lydite.graph.passes.attention import without_dead
 from lydite.graph.passes.quantise import FOLLOWS
 from lydite.graph.passes.rewrite import Rewriter
+from lydite.records import dataclass
 
 _CONTRIB = "com.microsoft"
 _KERNELS: dict[str, tuple[str, str]] = {

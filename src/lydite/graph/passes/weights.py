@@ -8,7 +8,6 @@ of two dimensions stay as they are, as quantisers do; routers are Gemms.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from lydite.errors import InputError, unknown_name
 from lydite.graph.builder import Tensor
@@ -16,6 +15,7 @@ from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 _MS = "com.microsoft"
 _FLOATS = ("float32", "float16", "bfloat16")

@@ -9,8 +9,21 @@ Gradient operators that ONNX does not have live in the domain "lydite"; docs/ref
 lists them.
 """
 
-from lydite.graph.training.memory import Memory, memory_of
-from lydite.graph.training.optimizers import OPTIMIZERS
-from lydite.graph.training.step import LOSSES, TrainingStep, training_step
+from typing import TYPE_CHECKING
+
+from lydite.registry import lazily
+
+if TYPE_CHECKING:
+    from lydite.graph.training.memory import Memory, memory_of
+    from lydite.graph.training.optimizers import OPTIMIZERS
+    from lydite.graph.training.step import LOSSES, TrainingStep, training_step
 
 __all__ = ["LOSSES", "OPTIMIZERS", "Memory", "TrainingStep", "memory_of", "training_step"]
+
+_WHERE = {
+    **dict.fromkeys(("Memory", "memory_of"), "memory"),
+    **dict.fromkeys(("OPTIMIZERS",), "optimizers"),
+    **dict.fromkeys(("LOSSES", "TrainingStep", "training_step"), "step"),
+}
+
+__getattr__ = lazily(__name__, _WHERE)

@@ -10,7 +10,7 @@ workspaces, allocator rounding and caching are not counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from lydite.errors import GraphError
 from lydite.graph.graph import Graph, Op
 from lydite.graph.operators import operator
 from lydite.graph.training.optimizers import OPTIMIZERS
-from lydite.graph.training.step import TrainingStep
+from lydite.records import dataclass
+
+if TYPE_CHECKING:
+    from lydite.graph.training.step import TrainingStep
 
 KINDS = ("weights", "gradients", "optimizer", "inputs", "activations", "temporaries")
 
@@ -62,7 +65,7 @@ def memory_of(what: TrainingStep | Graph) -> Memory:
     Raises:
         GraphError: a tensor's size is not known, or the graph has no operators.
     """
-    step = what if isinstance(what, TrainingStep) else None
+    step = None if isinstance(what, Graph) else what
     graph = step.graph if step is not None else what
     assert isinstance(graph, Graph)
     if not graph.ops:

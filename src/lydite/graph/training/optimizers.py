@@ -7,11 +7,12 @@ that they fit; gradient descent is `lydite:GradientDescent`. All of them write i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.operators.gradients.call import DOMAIN
+from lydite.records import dataclass
 
 _ONNX = "ai.onnx.preview.training"
 _LEARNING_RATE = 1e-3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from lydite.errors import GraphError, unknown_name
@@ -17,6 +17,7 @@ from lydite.graph.training.losses import LOSSES, usual_loss
 from lydite.graph.training.optimizers import OPTIMIZERS, append_updates
 from lydite.graph.training.recompute import Recall
 from lydite.graph.upgrade import upgraded
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 PHASES = ("forward", "loss", "backward", "recompute", "optimizer")

@@ -1,5 +1,7 @@
 """Specifications of chips: their parts, files with units, and a catalog."""
 
+from typing import TYPE_CHECKING
+
 from lydite.hardware.chip.arrays import (
     DATAFLOWS,
     ArrayParameters,
@@ -22,7 +24,10 @@ from lydite.hardware.chip.design import (
 from lydite.hardware.chip.dram import DRAMS, GEM5_DRAMS, Dram, dram_named
 from lydite.hardware.chip.files import CHIP_FILES, ChipFile, is_chip_file, read_chip
 from lydite.hardware.chip.parse import catalog_chip, chip_names, known_chips, parse_chip
-from lydite.hardware.chip.spec import chip_json_schema
+from lydite.registry import lazily
+
+if TYPE_CHECKING:
+    from lydite.hardware.chip.spec import chip_json_schema
 
 __all__ = [
     "CHIP_FILES",
@@ -57,3 +62,5 @@ __all__ = [
     "read_lines",
     "whole_number",
 ]
+
+__getattr__ = lazily(__name__, {"chip_json_schema": "spec"})

@@ -7,14 +7,21 @@ it. How it runs a network is its dataflow (`lydite.chip.dataflow`), registered b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Protocol
 
-from pydantic import Field
-
+from lydite.records import dataclass
 from lydite.registry import Registry
 
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Bounds of a whole number, inclusive; chip files are checked against them."""
+
+    least: int
+    most: int
+
+
+Count = Annotated[int, Within(1, 1 << 20)]
 Stationary = Literal["ws", "os", "is"]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lydite.errors import unknown_name
 from lydite.hardware.chip.arrays import ArrayParameters
 from lydite.hardware.chip.dram import Dram
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 

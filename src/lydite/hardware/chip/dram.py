@@ -10,10 +10,11 @@ are hidden by other banks unless activations come faster than the device allows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.errors import unknown_name
 from lydite.hardware.chip.gem5_drams import CONTROLLER_NS, INTERFACES, SAME, Interface
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from lydite.errors import InputError
+from lydite.hardware.capped import MOST_BYTES, read_capped
 from lydite.hardware.chip.design import Chip
 from lydite.hardware.chip.parse import catalog_chip, chip_of
-from lydite.hardware.spec_file import MOST_BYTES, read_capped, read_spec
 from lydite.registry import Registry
 
 
@@ -65,6 +65,8 @@ def read_chip(name: str) -> Chip:
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
+        from lydite.hardware.spec_file import read_spec
+
         return chip_of(read_spec(path, "a chip file"))
     candidates = [
         file_format

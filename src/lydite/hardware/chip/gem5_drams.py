@@ -8,9 +8,9 @@ The name gives rate and width; the table gives the rest, as in gem5's source.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:_S4)?_(\d+)_(?:\d+H_)?(\d+)x(\d+)")
 _KIB, _MIB, _GIB = 2**10, 2**20, 2**30

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip.arrays import DATAFLOWS
 from lydite.hardware.chip.design import Chip
-from lydite.hardware.chip.spec import SECTIONS, ArraySpec, ChipSpec, chip_spec
-from lydite.hardware.spec_file import SpecFile, parse_spec
+from lydite.hardware.kept import kept
+
+if TYPE_CHECKING:
+    from lydite.hardware.chip.spec import ChipSpec
+    from lydite.hardware.spec_file import SpecFile
 
 
 def parse_chip(text: str, where: str) -> Chip:
@@ -18,6 +22,8 @@ def parse_chip(text: str, where: str) -> Chip:
     Raises:
         InputError: not a chip file; the error names line and field.
     """
+    from lydite.hardware.spec_file import parse_spec
+
     return chip_of(parse_spec(text, where, "a chip file"))
 
 
@@ -27,6 +33,8 @@ def chip_of(file: SpecFile) -> Chip:
     Raises:
         InputError: a field is wrong; the error names it and its line.
     """
+    from lydite.hardware.chip.spec import SECTIONS, ArraySpec
+
     spec = _spec_of(file)
     sections = {**SECTIONS, "array": spec.model_fields["array"].annotation or ArraySpec}
     return file.validated(spec, "a chip", sections).chip(file)
@@ -34,6 +42,8 @@ def chip_of(file: SpecFile) -> Chip:
 
 def _spec_of(file: SpecFile) -> type[ChipSpec]:
     """The fields of a chip file with this kind of array; of any array if no kind is given."""
+    from lydite.hardware.chip.spec import ChipSpec, chip_spec
+
     array = file.document.get("array")
     if not isinstance(array, dict) or "kind" not in array:
         return ChipSpec
@@ -53,7 +63,8 @@ def chip_names() -> tuple[str, ...]:
 @cache
 def _from_catalog(name: str) -> Chip:
     file = resources.files("lydite.hardware.catalog.chips").joinpath(f"{name}.yaml")
-    return parse_chip(file.read_text(), file.name)
+    text = file.read_text()
+    return kept(f"chips-{name}", text, lambda: parse_chip(text, file.name))
 
 
 def known_chips() -> dict[str, Chip]:

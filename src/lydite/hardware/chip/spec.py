@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, fields, replace
 from functools import cache, reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_type_hints
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from lydite.errors import InputError, placed, unknown_name
-from lydite.hardware.chip.arrays import DATAFLOWS, ArrayParameters, Count
+from lydite.hardware.chip.arrays import DATAFLOWS, ArrayParameters, Within
 from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.design import (
     Chip,
@@ -25,7 +25,9 @@ from lydite.hardware.chip.design import (
 )
 from lydite.hardware.chip.dram import Dram, dram_named
 from lydite.hardware.spec_file import SpecFile
+from lydite.records import dataclass
 
+Count = Annotated[int, Field(ge=1, le=1 << 20)]
 Cycles = Annotated[int, Field(ge=0, le=1 << 30)]
 Dtype = Literal["int8", "float16", "bfloat16", "float32"]
 
@@ -55,7 +57,7 @@ def array_spec(parameters: type[ArrayParameters]) -> type[ArraySpec]:
     """The fields of `array` in a chip file, from the dataclass of the array's parameters."""
     hints = get_type_hints(parameters, include_extras=True)
     named: dict[str, Any] = {
-        each.name: (hints[each.name], ... if each.default is MISSING else each.default)
+        each.name: (_bounded(hints[each.name]), ... if each.default is MISSING else each.default)
         for each in fields(parameters)
     }
     kind = (str, Field(json_schema_extra={"const": parameters.kind}))
@@ -66,6 +68,14 @@ def array_spec(parameters: type[ArrayParameters]) -> type[ArraySpec]:
         __cls_kwargs__={"extra": "forbid"},
         **{"kind": kind, **named},
     )
+
+
+def _bounded(hint: Any) -> Any:
+    """The type of a parameter, with its bounds as pydantic checks them."""
+    for bounds in getattr(hint, "__metadata__", ()):
+        if isinstance(bounds, Within):
+            return Annotated[hint.__origin__, Field(ge=bounds.least, le=bounds.most)]
+    return hint
 
 
 class ScratchpadSpec(_Spec):

@@ -1,6 +1,9 @@
 """Clusters: hosts with devices, the links between them, and the paths that messages take."""
 
+from typing import TYPE_CHECKING
+
 from lydite.hardware.cluster.build import check_reachable
+from lydite.hardware.cluster.design import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE
 from lydite.hardware.cluster.elements import (
     CPU,
     DEVICE,
@@ -16,7 +19,10 @@ from lydite.hardware.cluster.ring import Ring, best_ring, shared_bandwidth
 from lydite.hardware.cluster.route import Paths, Router
 from lydite.hardware.cluster.select import known_clusters, make_cluster, read_cluster
 from lydite.hardware.cluster.topology import Cluster, Economics, degraded, path_cost, paths
-from lydite.hardware.cluster.yaml_file import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE, json_schema
+from lydite.registry import lazily
+
+if TYPE_CHECKING:
+    from lydite.hardware.cluster.yaml_file import json_schema
 
 __all__ = [
     "CLUSTER_FILES",
@@ -47,3 +53,5 @@ __all__ = [
     "read_cluster",
     "shared_bandwidth",
 ]
+
+__getattr__ = lazily(__name__, {"json_schema": "yaml_file"})

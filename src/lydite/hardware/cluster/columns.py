@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 import numpy.typing as npt
 
 from lydite.hardware.cluster.design import Wire
 from lydite.hardware.cluster.elements import LINK_KINDS, Links, Nodes
+from lydite.records import dataclass
 
 Ends = npt.ArrayLike
 

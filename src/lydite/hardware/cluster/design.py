@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import field
+
+from lydite.hardware.cluster.topology import Economics
+from lydite.records import dataclass
+
+MAX_HOSTS = 1 << 16
+
+# Ember, Global Electricity Review 2024: the world's average of 2023.
+WORLD_GRID_KG_PER_KWH = 0.480
+WORLD_GRID_SOURCE = "world average of 2023, Ember, Global Electricity Review 2024"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +93,19 @@ class Fabric:
     hosts_per_leaf: int = 32
     oversubscription: float = 1.0
     radix: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterDesign:
+    """The content of a cluster file, without the figures of its device."""
+
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    device: str
+    hosts: int
+    host: Host
+    fabric: Fabric | None
+    economics: Economics
+    sources: dict[str, str]
+    collectives: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)

@@ -7,10 +7,10 @@ direction: NVLink's "900 GB/s" counts both directions, so an H100 has 450 GB/s h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+
+from lydite.records import dataclass
 
 Ints = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]

@@ -11,16 +11,17 @@ treated like hosts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from lydite.engine import distinct
 from lydite.errors import InputError
 from lydite.hardware.cluster.elements import Floats, Ints
 from lydite.hardware.cluster.route import Paths
 from lydite.hardware.cluster.topology import Cluster, path_cost, paths
+from lydite.records import dataclass
 
 _SEARCHED = 8  # limit on ranks of a host whose rings are searched; above it the order is kept
 _TRIES = 50_000
@@ -61,7 +62,7 @@ def best_ring(cluster: Cluster, ranks: npt.ArrayLike) -> Ring:
             without a path.
     """
     group = np.asarray(ranks, np.int32).ravel()
-    if len(group) < 2 or len(np.unique(group)) < len(group):
+    if len(group) < 2 or len(distinct(group)) < len(group):
         raise InputError("a ring needs two different ranks or more", where=cluster.name)
     if group.min() < 0 or group.max() >= cluster.ranks:
         bad = int(group.max() if group.max() >= cluster.ranks else group.min())

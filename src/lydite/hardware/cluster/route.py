@@ -8,7 +8,6 @@ take turns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +26,7 @@ from lydite.hardware.cluster.elements import (
     Nodes,
 )
 from lydite.hardware.cluster.shortest import FAR, Seeds, ShortestPaths, mix
+from lydite.records import dataclass
 
 _CHUNK = 16384
 

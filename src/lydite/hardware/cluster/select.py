@@ -11,19 +11,21 @@ from pathlib import Path
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip import chip_names
 from lydite.hardware.cluster.build import build_cluster
-from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
-from lydite.hardware.cluster.files import foreign_cluster
-from lydite.hardware.cluster.topology import Cluster, Economics
-from lydite.hardware.cluster.yaml_file import (
+from lydite.hardware.cluster.design import (
     MAX_HOSTS,
     WORLD_GRID_KG_PER_KWH,
     WORLD_GRID_SOURCE,
+    Cards,
     ClusterDesign,
-    design_of,
+    Fabric,
+    Host,
+    Wire,
 )
+from lydite.hardware.cluster.files import foreign_cluster
+from lydite.hardware.cluster.topology import Cluster, Economics
 from lydite.hardware.device import Device
+from lydite.hardware.kept import kept
 from lydite.hardware.spec import find_device, known_devices
-from lydite.hardware.spec_file import parse_spec, read_spec
 
 _TIMES = re.compile(r"^(.*\S)\s+[x×*]\s*(\d+)$")
 FOREIGN_BYTES = 1 << 26
@@ -117,6 +119,9 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     designs, aliases = _catalog()
     design = designs.get(aliases.get(name.lower(), name.lower()))
     if design is None and name.endswith((".yaml", ".yml")):
+        from lydite.hardware.cluster.yaml_file import design_of
+        from lydite.hardware.spec_file import read_spec
+
         file = read_spec(name, "a cluster file", most_bytes=FOREIGN_BYTES)
         foreign = foreign_cluster(file.document, name, times, device)
         if foreign is not None:
@@ -192,7 +197,17 @@ def _catalog() -> tuple[dict[str, ClusterDesign], dict[str, str]]:
     folder = resources.files("lydite.hardware.catalog.clusters")
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".yaml"):
-            design = design_of(parse_spec(entry.read_text(), entry.name, "a cluster file"))
+            design = _in_catalog(entry.name, entry.read_text())
             designs[design.name] = design
             aliases |= dict.fromkeys(design.aliases, design.name)
     return designs, aliases
+
+
+def _in_catalog(file: str, text: str) -> ClusterDesign:
+    def read() -> ClusterDesign:
+        from lydite.hardware.cluster.yaml_file import design_of
+        from lydite.hardware.spec_file import parse_spec
+
+        return design_of(parse_spec(text, file, "a cluster file"))
+
+    return kept(f"clusters-{file.removesuffix('.yaml')}", text, read)

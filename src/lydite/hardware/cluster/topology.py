@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from lydite.hardware.cluster.elements import (
 )
 from lydite.hardware.cluster.route import Paths, Router
 from lydite.hardware.device import Device
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 

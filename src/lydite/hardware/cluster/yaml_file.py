@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lydite.errors import InputError, UnitError
-from lydite.hardware.cluster.design import Cards, Fabric, Host, Mesh, Pcie, Wire
+from lydite.hardware.cluster.design import (
+    MAX_HOSTS,
+    WORLD_GRID_KG_PER_KWH,
+    WORLD_GRID_SOURCE,
+    Cards,
+    ClusterDesign,
+    Fabric,
+    Host,
+    Mesh,
+    Pcie,
+    Wire,
+)
 from lydite.hardware.cluster.topology import Economics
 from lydite.hardware.spec_file import SpecFile
 
 Sharing = Literal["fair", "fifo"]
-MAX_HOSTS = 1 << 16
 Count = Annotated[int, Field(ge=1, le=1024)]
 Index = Annotated[int, Field(ge=0)]
-
-# Ember, Global Electricity Review 2024: the world's average of 2023.
-WORLD_GRID_KG_PER_KWH = 0.480
-WORLD_GRID_SOURCE = "world average of 2023, Ember, Global Electricity Review 2024"
 
 
 class _Spec(BaseModel):
@@ -113,22 +117,6 @@ class ClusterSpec(_Spec):
     grid: str | None = None
     pue: Annotated[float, Field(ge=1, le=10)] | None = None
     sources: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterDesign:
-    """The content of a cluster file, without the figures of its device."""
-
-    name: str
-    title: str
-    aliases: tuple[str, ...]
-    device: str
-    hosts: int
-    host: Host
-    fabric: Fabric | None
-    economics: Economics
-    sources: dict[str, str]
-    collectives: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 def json_schema() -> dict[str, Any]:

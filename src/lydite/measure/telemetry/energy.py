@@ -7,7 +7,6 @@ samples. Both are kept; the counter scores, and a gap between the two is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.measure.telemetry.samples import DeviceTrace
 from lydite.measure.telemetry.trace import FROZEN_SAMPLES, GAP_INTERVALS, Trace, most_joules
+from lydite.records import dataclass
 
 Source = Literal["counter", "polled", "modelled", "none"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lydite.measure.telemetry.base import THROTTLE, Reading, SensorDevice
 from lydite.measure.telemetry.sensors import Absent
+from lydite.records import dataclass
 
 
 class Mark(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from lydite.models.huggingface.quantisation import weight_format
 from lydite.models.huggingface.types import NOT_BUILT, TYPES, ConfigType
 from lydite.models.info import FLOATS
 from lydite.models.quantised import WeightFormat
+from lydite.records import dataclass
 
 if TYPE_CHECKING:
     from lydite.graph import Graph

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from lydite.errors import InputError
 from lydite.models.blocks import Attention, Block, Dense, Experts, Mixer, Order, QkNorm
 from lydite.models.dimensions import Decoder
 from lydite.models.huggingface.config import REQUIRED, Bias, Config
+from lydite.records import dataclass
 
 HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim", "embed_dim")
 LAYERS = (

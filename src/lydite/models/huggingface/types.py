@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lydite.errors import InputError
@@ -26,6 +26,7 @@ from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.special import FAMILIES as SPECIAL
 from lydite.models.huggingface.states import FAMILIES as STATES
 from lydite.models.huggingface.zamba import FAMILIES as ZAMBA
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lydite.opkey import Operand, OpKey, TensorType
+from lydite.records import dataclass
 
 Size = int | str
 MICROSOFT, OWN = "com.microsoft", "lydite"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.store.database import Database
 from lydite.store.foreign.forms import Pattern
 from lydite.store.foreign.tables import Table

@@ -10,7 +10,6 @@ import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from lydite.errors import InputError, MissingExtra, unknown_name
 from lydite.files import refuse_special
+from lydite.records import dataclass
 
 MOST_ROWS = 5_000_000
 """Rows of one file: what fits into memory beside everything else."""

@@ -14,13 +14,12 @@ Simplification: results find room as soon as half a buffer begins to drain, not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.product import Product
 from lydite.chip.systolic.closed_forms import Array, shape_on
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 _MOST = 2**31 - 1
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.product import Product
 from lydite.chip.systolic.closed_forms import Array, shape_on
 from lydite.chip.systolic.replay import kernels
+from lydite.records import dataclass
 
 _SETS = 100
 """SCALE-Sim moves a buffer's window in steps of a hundredth of the buffer."""

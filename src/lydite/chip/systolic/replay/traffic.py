@@ -16,13 +16,12 @@ and T and their folds (see `closed_forms`):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lydite.chip.product import Column, Numbers, Product
 from lydite.chip.systolic.closed_forms import Array, FoldShape, shape_on
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

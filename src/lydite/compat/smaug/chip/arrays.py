@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from lydite.compat.smaug.chip.names import REFUSED, REGISTERS, SCRATCHPADS, modelled_loops
 from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip import Entry, Scratchpad, read_lines, whole_number
+from lydite.records import dataclass
 
 
 @dataclass

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.compat.smaug.chip.files import accelerator_file, read_smaug_chip
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ change the answer here), or refused with its reason (leaving it out would change
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from lydite.records import dataclass
 
 Fate = Literal["honoured", "ignored", "refused"]
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 from lydite.compat.smaug.command.flags import SCRIPT, SIMULATOR, SMAUG, Flag
 from lydite.errors import InputError
+from lydite.records import dataclass
 
 _GEM5 = re.compile(r"gem5\.(opt|fast|debug|prof|perf)")
 BINARIES = ("smaug", "smaug-instrumented")

@@ -7,7 +7,7 @@ smaug/core/*.proto). `Node.op` and `Node.params` define what a node does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from lydite.errors import InputError, unknown_name
 from lydite.graph.formats import Fields, Name, TextMessage, format_pbtxt, read_pbtxt
+from lydite.records import dataclass
 
 ALIGNMENT = {"Reference": 0, "SMV": 8}
 """Alignment of the innermost size of stored tensors, by backend; 0 for none."""

@@ -7,12 +7,12 @@ Operators that the ONNX standard defines by a function body have a decomposition
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lydite.graph.op import Op
 from lydite.graph.tensor import Emitter, Tensor
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 
 @dataclass(frozen=True)

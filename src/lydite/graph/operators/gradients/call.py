@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +11,7 @@ from lydite.errors import GraphError
 from lydite.graph.op import Op
 from lydite.graph.tensor import Emitter, Tensor
 from lydite.opkey import TensorType
+from lydite.records import dataclass
 
 DOMAIN = "lydite"
 

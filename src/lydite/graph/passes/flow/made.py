@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lydite.graph.graph import Graph, Op
 from lydite.graph.work import products_of
+from lydite.records import dataclass
 
 INSIDE = " > "
 """Between the name of an operator and that of one in its body."""
