@@ -155,7 +155,7 @@ COMMANDS = {
     f"--backend --threads {SHAPE} --budget --rounds --clock --device --db --record --seed --out "
     "--json "
     "--quiet/-q",
-    "lydite ui": "--db --port --allow-host --timelines",
+    "lydite ui": "--db --port --allow-host --workers --timelines",
     "lydite ui export": "--run --out --db --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --why --db --record --seed --out --json --quiet/-q",
