@@ -9,6 +9,7 @@ import pytest
 
 from lydite.cluster import tensor_parallel
 from lydite.errors import InputError
+from lydite.graph.work import work_of
 from lydite.models.huggingface import graph_from_config
 
 PLAIN = {
@@ -107,3 +108,32 @@ def test_a_norm_over_all_heads_exchanges_a_number_a_token(graph):
     sizes = [math.prod(share.type_of(op.inputs[0]).shape) for op in messages]
     assert sizes.count(4) == 2 * 2  # of each norm, one number a token
     assert not any(op.op_type == "AllGather" and "rms" in op.name for op in share.ops)
+
+
+BART = {
+    "model_type": "bart",
+    "architectures": ["BartForConditionalGeneration"],
+    "d_model": 512,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 16,
+    "decoder_attention_heads": 16,
+    "encoder_ffn_dim": 1024,
+    "decoder_ffn_dim": 1024,
+    "vocab_size": 1024,
+}
+
+
+@pytest.mark.parametrize("ranks", [2, 8])
+def test_each_rank_keeps_its_heads_of_an_encoder_s_keys(graph, ranks):
+    """In a decoding step they are inputs; attention of a rank does its part of the arithmetic."""
+    whole = graph(BART)
+    share = tensor_parallel(whole, ranks)
+    for name in ("encoder_key_0", "encoder_value_1"):
+        assert whole.type_of(name).shape[-1] == 512
+        assert share.type_of(name).shape == (*whole.type_of(name).shape[:-1], 512 // ranks)
+
+    def flops(net):
+        return sum(work_of(op, net).flops for op in net.ops if op.op_type == "Attention")
+
+    assert flops(share) == flops(whole) / ranks

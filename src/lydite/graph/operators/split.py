@@ -389,6 +389,9 @@ def attention(call: SplitCall) -> Split | None:
     for index in (4, 5):
         if call.has(index):
             inputs[index] = CutInput(1)
+    for index in (1, 2):  # an encoder's, kept for all decoding steps
+        if call.cuts[index] is None:
+            inputs[index] = CutInput(axis)
     return Split(tuple(inputs), (axis, 1, 1), heads)
 
 
