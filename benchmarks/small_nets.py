@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _figures import Figure, publish
@@ -166,14 +167,14 @@ def fetched(net: Net, folder: Path) -> Path:
 
 
 def validated(
-    session: Session, name: str, arguments: Mapping[str, object], budget_s: float, why: bool
+    session: Session, name: str, arguments: Mapping[str, Any], budget_s: float, why: bool
 ) -> dict[str, object]:
     """A net predicted and measured; `error` and the rest of a row of the results."""
     result = session.validate(
         clock="process",
         budget=budget_s,
         why=why,
-        **arguments,  # type: ignore[arg-type]
+        **arguments,
     )
     (one,) = result.validations
     point = one.point
@@ -196,7 +197,9 @@ def validated(
     }
 
 
-def figures(nets: Mapping[str, Mapping], decodes: Mapping[str, Mapping]) -> list[Figure]:
+def figures(
+    nets: Mapping[str, Mapping], decodes: Mapping[str, Mapping], failed: Mapping[str, str]
+) -> list[Figure]:
     """Errors of the files and of the decode steps."""
     errors = {name: abs(float(row["error"])) for name, row in nets.items()}
     steps = {name: abs(float(row["error"])) for name, row in decodes.items()}
@@ -224,6 +227,9 @@ def figures(nets: Mapping[str, Mapping], decodes: Mapping[str, Mapping]) -> list
             ),
             Figure(f"measured inside the 90 % interval, {label}", inside, "share", None, "higher"),
         ]
+    found.append(
+        Figure("nets that could not be judged", len(failed), "nets", 0, "lower", dict(failed))
+    )
     return found + [
         Figure(f"absolute error, {name}", error, "share", 0.07, "lower", dict(decodes[name]))
         for name, error in steps.items()
@@ -239,6 +245,7 @@ def main() -> None:
     options = parser.parse_args()
     nets: dict[str, dict] = {}
     decodes: dict[str, dict] = {}
+    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "smollm-135m" / "config.json"
         config.parent.mkdir()
@@ -251,6 +258,7 @@ def main() -> None:
             try:
                 into[name] = validated(session, name, arguments, options.budget, options.why)
             except LyditeError as error:
+                failed[name] = str(error)
                 print(f"{name:<22} {error}", flush=True)
 
         for name, net in FILES.items():
@@ -260,7 +268,9 @@ def main() -> None:
         step = {"phase": "decode", "context": 128, "dtype": "float32"}
         judge("gpt2, decode step", decodes, models="gpt2", **step)
         judge("smollm-135m, decode step", decodes, models=str(config), **step)
-    publish("small_nets" if not options.only else "small_nets-smoke", figures(nets, decodes))
+    publish(
+        "small_nets" if not options.only else "small_nets-smoke", figures(nets, decodes, failed)
+    )
 
 
 if __name__ == "__main__":

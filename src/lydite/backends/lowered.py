@@ -17,7 +17,8 @@ from lydite.graph.keys import graph_digest
 
 def lowered(backend: Backend, graph: Graph, settings: Settings) -> Graph:
     """`backend.lower(graph, settings)`, cached on disk by graph, versions and settings."""
-    weights = [s for init in graph.initializers.values() if (s := stored_subnormal(init))]
+    shares = enumerate(map(stored_subnormal, graph.initializers.values()))
+    weights = [(number, share) for number, share in shares if share]
     versions = dict(backend.capabilities().versions)
     identity = json.dumps([graph_digest(graph), backend.name, versions, asdict(settings), *weights])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -28,7 +28,7 @@ from lydite.backends.isolate import calls, replicated
 from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_proto, read_onnx
 from lydite.graph.dtypes import numpy_dtype
-from lydite.graph.graph import stored_subnormal
+from lydite.graph.graph import may_be_subnormal, stored_subnormal
 from lydite.graph.onnx_writer import UNALLOCATED
 
 PROVIDERS = {
@@ -73,7 +73,7 @@ class OnnxRuntimeBackend:
         Of weights that the graph stores, it is kept how many are subnormal, which processors are
         slow with.
         """
-        stored = any(init.load is not None for init in graph.initializers.values())
+        stored = any(map(may_be_subnormal, graph.initializers.values()))
         marked = stored and settings.device.partition(":")[0] == "cpu"
         return self._lowered(graph, settings, partial(_without_large_values, marked=marked))
 

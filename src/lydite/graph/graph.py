@@ -82,9 +82,14 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
     return np.resize(block.astype(dtype), dims)
 
 
+def may_be_subnormal(weight: Initializer) -> bool:
+    """Whether a weight has values of its own, of the kind that `subnormal_share` looks at."""
+    return weight.has_data and weight.type.dtype == "float32" and len(weight.type.shape or ()) > 1
+
+
 def stored_subnormal(weight: Initializer) -> float:
-    """`subnormal_share` of a weight whose values are stored outside memory; else what is noted."""
-    return subnormal_share(weight.load()) if weight.load is not None else weight.subnormal
+    """`subnormal_share` of a weight that has values; else what is noted of it."""
+    return subnormal_share(weight.array()) if may_be_subnormal(weight) else weight.subnormal
 
 
 def subnormal_share(values: np.ndarray) -> float:

@@ -23,8 +23,8 @@ from lydite.errors import LyditeError
 
 T = TypeVar("T")
 _ROOM = Path(__file__).parent
-_READING = (_ROOM, _ROOM / "chip", _ROOM / "cluster")
-"""Folders of the modules that read the files."""
+_READING = (_ROOM, _ROOM / "chip", _ROOM / "cluster", _ROOM.parent)
+"""Folders of the modules that read the files; units are in the last."""
 
 
 def kept(name: str, text: str, read: Callable[[], T]) -> T:
@@ -104,4 +104,7 @@ def _built(value: Any) -> Any:
     module, _, name = kind.partition(":")
     if not module.startswith("lydite."):
         raise ValueError(kind)
-    return getattr(import_module(module), name)(**given)
+    made = getattr(import_module(module), name)
+    if "__dataclass_fields__" not in vars(made):
+        raise ValueError(kind)
+    return made(**given)
