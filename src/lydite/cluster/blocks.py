@@ -119,6 +119,8 @@ def repetition(graph: Graph) -> tuple[int, int, int]:
     best = (0, len(marks), 1)
     covered = 0
     for period in range(_LEAST_OPS, len(marks) // 2 + 1):
+        if covered + period // 2 >= len(marks):
+            break  # no longer period can cover more
         start, length = _longest_run(marks[:-period] == marks[period:])
         count = length // period + 1
         if count > 1 and count * period > covered + period // 2:

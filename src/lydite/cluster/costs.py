@@ -160,6 +160,10 @@ class Outline:
     slots: Sequence[Slot]
     control: Mapping[int, tuple[Op, Graph]] = field(default_factory=dict)
 
+    def without_operators(self) -> Outline:
+        """What is still told when the blocks have been timed: name and data type."""
+        return Outline(self.name, self.dtype, (), (), ())
+
 
 class Slot(NamedTuple):
     """An operator that is timed.

@@ -11,13 +11,16 @@ passes over a whole rank,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.memory import States, peak_activations, states_of_rank
 from lydite.cluster.plan import Plan
 from lydite.cluster.schedules import SCHEDULES
 from lydite.cluster.stages import Unit
+
+Known = TypeVar("Known")
 
 
 class Staged:
@@ -26,10 +29,14 @@ class Staged:
     Args:
         stages: Units of each virtual stage.
         plan: Any plan with these stages and chunks.
+        known: What plans of the same degrees have in common however they divide their units, by
+            what it depends on; filled here.
     """
 
-    def __init__(self, stages: list[list[Unit]], plan: Plan) -> None:
-        self.stages = stages
+    def __init__(
+        self, stages: list[list[Unit]], plan: Plan, known: dict[object, Any] | None = None
+    ) -> None:
+        self.stages, self._known = stages, {} if known is None else known
         self.first = [unit for stage in stages[:: plan.pp] for unit in stage]
         self.chunks = plan.chunks
         ranks = [[u for stage in stages[rank :: plan.pp] for u in stage] for rank in range(plan.pp)]
@@ -42,15 +49,23 @@ class Staged:
         self.backward_s = sum(unit.backward_s + unit.recompute.seconds for unit in self.first)
         self.update_s = sum(unit.optimizer.seconds for unit in self.first)
         self.edge_bytes = max((unit.boundary_bytes for unit in self.first), default=0.0)
+        self._held = tuple(id(unit.held) for unit in self.first)
         self._activations: dict[str, float] = {}
-        self._states: dict[int, dict[str, float]] = {}
         self._exposed_s: dict[int, float] = {}
+
+    def _once(self, make: Callable[[], Known], *depends_on: object) -> Known:
+        """What plans of the same degrees have in common, made for the first of them."""
+        if depends_on not in self._known:
+            self._known[depends_on] = make()
+        return self._known[depends_on]
 
     def step_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
         """Time of a step in seconds."""
         sends = 0.0
         if plan.pp > 1:  # they are exposed while the pipeline fills and drains
-            sends = 2 * (plan.pp - 1) * groups["pp"].seconds("Send", self.edge_bytes)
+            size = self.edge_bytes
+            send_s = self._once(lambda: groups["pp"].seconds("Send", size), "send", size)
+            sends = 2 * (plan.pp - 1) * send_s
         update = self.update_s / (plan.replicas if plan.zero else 1)
         return self.played_s(plan) + sends + self.exposed_s(plan, groups) + update
 
@@ -76,9 +91,9 @@ class Staged:
         """
         if plan.schedule not in self._activations:
             self._activations[plan.schedule] = peak_activations(self.stages, plan, 0)
-        if plan.zero not in self._states:
-            self._states[plan.zero] = states_of_rank(self.first, plan, states)
-        memory = self._states[plan.zero]
+        memory = self._once(
+            lambda: states_of_rank(self.first, plan, states), "states", plan.zero, self._held
+        )
         return sum((memory | {"activations": self._activations[plan.schedule]}).values())
 
     def exposed_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
@@ -89,12 +104,8 @@ class Staged:
         2020, section 7). It depends on the ZeRO stage alone.
         """
         if plan.zero not in self._exposed_s:
-            sent, gathered = (
-                sum(each)
-                for each in zip(
-                    *(_sent(plan, self.first, groups[name], name) for name in ("dp", "edp")),
-                    strict=True,
-                )
+            sent, gathered = self._once(
+                lambda: _sent(plan, self.first, groups), "sent", plan.zero, self._held
             )
             ahead, back = self.forward_s, self.backward_s
             if plan.zero < 3:
@@ -107,8 +118,14 @@ class Staged:
         return self._exposed_s[plan.zero]
 
 
-def _sent(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> tuple[float, float]:
+def _sent(plan: Plan, units: Sequence[Unit], groups: Mapping[str, Group]) -> tuple[float, float]:
     """Seconds in which gradients are summed, and in which weights are gathered, once each."""
+    parts = [_sent_in(plan, units, groups[name], name) for name in ("dp", "edp")]
+    return sum(sent for sent, _ in parts), sum(gathered for _, gathered in parts)
+
+
+def _sent_in(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> tuple[float, float]:
+    """As `_sent`, of the weights that one group of ranks holds."""
     held = [unit.held[name] for unit in units if name in unit.held]
     size = sum(weights.gradient_bytes for weights in held)
     if plan.zero == 0:

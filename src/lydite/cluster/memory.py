@@ -123,20 +123,26 @@ def _held(schedule: str, rank: int, stages: int, batches: int, chunks: int) -> n
         all its layers recompute, and whether what the largest of them does.
     """
     waits = SCHEDULES.find(schedule).splits_backward
-    now, states = [0] * 3 * chunks, set[tuple[int, ...]]()
+    kept, again, largest = (
+        [1 << _BITS * (kind * chunks + chunk) for chunk in range(chunks)] for kind in range(3)
+    )
+    now, states = 0, set[int]()  # the counts as the digits of one number
     for pass_type, _, chunk in steps_of(schedule, rank, stages, batches, chunks):
         if pass_type == "F":
-            now[chunk] += 1
-            states.add(tuple(now))
+            now += kept[chunk]
+            states.add(now)
         elif pass_type == "B" and waits:
-            now[chunks + chunk] += 1
-            states.add(tuple(now))
+            now += again[chunk]
+            states.add(now)
         elif pass_type == "B":
-            now[2 * chunks + chunk] = 1
-            states.add(tuple(now))
-            now[2 * chunks + chunk] = 0
-            now[chunk] -= 1
+            states.add(now + largest[chunk])
+            now -= kept[chunk]
         else:
-            now[chunk] -= 1
-            now[chunks + chunk] -= 1
-    return np.array(sorted(states), np.int64).reshape(len(states), 3 * chunks)
+            now -= kept[chunk] + again[chunk]
+    size = 3 * chunks * _BITS // 8
+    digits = b"".join(state.to_bytes(size, "little") for state in sorted(states))
+    return np.frombuffer(digits, "<u4").astype(np.int64).reshape(len(states), 3 * chunks)
+
+
+_BITS = 32
+"""Bits of a count of micro-batches."""

@@ -70,15 +70,20 @@ def everyone(group: str, place: int) -> Ref:
 
 
 class Program:
-    """The tasks of a rank, added one at a time, with dependencies on this and other ranks."""
+    """The tasks of a rank, added one at a time, with dependencies on this and other ranks.
+
+    What a task has is kept so that a run of tasks can be repeated by copying columns: dependencies
+    by number, those on ranks of the same stage by their distance, and names in parts.
+    """
 
     def __init__(self) -> None:
         self.duration_ps, self.stream = array("q"), array("b")
-        self.category, self.dep_start = array("b"), array("q", [0])
-        self.whom, self.place = array("b"), array("i")
+        self.category, self.needs = array("b"), array("i")
+        self.whom, self.distance = array("b"), array("i")
         self.wire_ps, self.route = array("q"), array("h")
         self.routes: dict[Route, int] = {}
-        self.names: list[str] = []
+        self.ends: list[tuple[str, str]] = []
+        self.tokens: list[str] = []
 
     def __len__(self) -> int:
         return len(self.duration_ps)
@@ -104,7 +109,7 @@ class Program:
             wire_ps: Part of `duration_ps` in which its links are busy, in picoseconds.
             route: Collective whose links it uses; None if it sends nothing.
         """
-        known = self.routes
+        known, place, before = self.routes, len(self), len(self.whom)
         self.wire_ps.append(wire_ps)
         self.route.append(-1 if route is None else known.setdefault(route, len(known)))
         self.duration_ps.append(duration_ps)
@@ -113,10 +118,39 @@ class Program:
         for ref in after:
             if ref is not None:
                 self.whom.append(ref[0])
-                self.place.append(ref[1])
-        self.dep_start.append(len(self.place))
-        self.names.append(name)
-        return len(self) - 1
+                self.distance.append(_distance(ref, place))
+        self.needs.append(len(self.whom) - before)
+        self.ends.append((name, ""))
+        self.tokens.append("")
+        return place
+
+    @property
+    def dep_start(self) -> np.ndarray:
+        """int64[tasks + 1]: The dependencies of task i are `dep_start[i]` to `dep_start[i + 1]`."""
+        return np.concatenate(([0], np.cumsum(np.frombuffer(self.needs, np.int32), dtype=np.int64)))
+
+    @property
+    def place(self) -> np.ndarray:
+        """int32[dependencies]: Position of each in the program of the rank it refers to."""
+        distance = np.frombuffer(self.distance, np.int32)
+        whom = np.frombuffer(self.whom, np.int8)
+        owner = np.repeat(np.arange(len(self), dtype=np.int32), np.frombuffer(self.needs, np.int32))
+        return np.where((whom == BEFORE) | (whom == BEHIND), distance, owner - distance)
+
+    def name(self, place: int) -> str:
+        """Name of a task in reports."""
+        head, tail = self.ends[place]
+        return f"{head}{self.tokens[place]}{tail}"
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all tasks."""
+        return list(map(self.name, range(len(self))))
+
+
+def _distance(ref: Ref, place: int) -> int:
+    """How far back from a task is what it depends on; on another stage, the position there."""
+    return ref[1] if ref[0] in (BEFORE, BEHIND) else place - ref[1]
 
 
 class Passage:
@@ -141,32 +175,39 @@ class Passage:
         token: str,
     ) -> None:
         columns = program.duration_ps, program.wire_ps, program.stream, program.category
-        self._columns = [(column, column[start:]) for column in (*columns, program.route)]
-        self._program, self._whom = program, program.whom[first_dep:]
-        self._steps = [end - first_dep for end in program.dep_start[start + 1 :]]
-        places = program.place[first_dep:]
-        self._inside = [place - start if place >= start else None for place in places]
+        numbers = *columns, program.route, program.needs
+        self._columns = [(column, column[start:]) for column in numbers]
+        dependencies = program.whom, program.distance
+        self._columns += [(column, column[first_dep:]) for column in dependencies]
+        heads = [program.name(place).partition(token) for place in range(start, len(program))]
+        self._ends = [(head, tail) for head, _, tail in heads]
+        self._program = program
+        references = list(zip(*(column[first_dep:] for column in dependencies), strict=True))
         self._came = None
         if came is not None:
-            self._came = next(
-                i for i in range(1, self._steps[0]) if (self._whom[i], places[i]) == came
-            )
-        outside = [i for i, place in enumerate(self._inside) if place is None and i != self._came]
-        assert all(places[i] == before for i in outside)
-        self._names = [name.partition(token)[::2] for name in program.names[start:]]
+            wanted = came[0], _distance(came, start)
+            self._came = references.index(wanted, 1, program.needs[start])
+        owners = [at for at, count in enumerate(program.needs[start:]) for _ in range(count)]
+        self._outside = [
+            (i, owner)
+            for i, (owner, (whom, distance)) in enumerate(zip(owners, references, strict=True))
+            if i != self._came and whom not in (BEFORE, BEHIND) and distance > owner
+        ]
+        assert all(references[i][1] == start + owner - before for i, owner in self._outside)
 
     def again(self, before: int, came: Ref | None, token: str) -> int:
         """Append a repetition of the run to the program, and return its first position."""
         program, start = self._program, len(self._program)
+        first = len(program.whom)
         for column, values in self._columns:
             column.extend(values)
-        first = len(program.place)
-        program.dep_start.extend([first + step for step in self._steps])
-        program.whom.extend(self._whom)
-        program.place.extend([before if place is None else start + place for place in self._inside])
+        for at, owner in self._outside:
+            program.distance[first + at] = start + owner - before
         if came is not None and self._came is not None:
-            program.whom[first + self._came], program.place[first + self._came] = came
-        program.names.extend([head + token + tail for head, tail in self._names])
+            at = first + self._came
+            program.whom[at], program.distance[at] = came[0], _distance(came, start)
+        program.ends += self._ends
+        program.tokens += [token] * len(self._ends)
         return start
 
 
@@ -186,7 +227,7 @@ class Names(Sequence[str]):
             raise IndexError(task)
         stage = int(np.searchsorted(self.first, task, "right")) - 1
         rank, place = divmod(task - int(self.first[stage]), len(self.programs[stage]))
-        name = self.programs[stage].names[place]
+        name = self.programs[stage].name(place)
         whole = stage * self.ranks_per_stage + rank
         return name if self.ranks_per_stage == 1 else f"rank {whole}: {name}"
 
@@ -361,12 +402,12 @@ def _dependencies(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number of dependencies of each task of the program, and the dependencies on all ranks."""
     whom = np.frombuffer(program.whom, np.int8).astype(np.int64)
-    place = np.frombuffer(program.place, np.int32)
+    place = program.place
     groups = plan.groups
     sizes = np.array([groups[group][1] if group in groups else 1 for group in GROUPS])
     many = (whom >= 3) & (whom % 2 == 0)
     times = np.where(many, sizes[np.where(many, (whom - 4) // 2, 0)], 1)
-    start = np.frombuffer(program.dep_start, np.int64)
+    start = program.dep_start
     reach = np.concatenate(([0], np.cumsum(times)))
     counts = np.diff(reach[start])
     member = np.arange(reach[-1]) - np.repeat(reach[:-1], times)

@@ -82,10 +82,7 @@ def repeated(programs: Sequence[Program], plan: Plan, factors: Array | None = No
 def fits(programs: Sequence[Program], plan: Plan) -> bool:
     """Whether no task waits for more tasks than are counted."""
     largest = max((size for _, size in plan.groups.values()), default=1)
-    return all(
-        np.diff(np.frombuffer(program.dep_start, np.int64)).max(initial=0) * largest <= MOST_AWAITED
-        for program in programs
-    )
+    return all(max(program.needs, default=0) * largest <= MOST_AWAITED for program in programs)
 
 
 class _Kinds:
@@ -126,8 +123,8 @@ def _edges(
 ) -> tuple[Array, Array, Array]:
     """What a program's tasks wait for, turned round: source rows, kinds, and rows that wait."""
     whom = np.frombuffer(program.whom, np.int8).astype(np.int64)
-    place = np.frombuffer(program.place, np.int32).astype(np.int64)
-    counts = np.diff(np.frombuffer(program.dep_start, np.int64))
+    place = program.place.astype(np.int64)
+    counts = np.frombuffer(program.needs, np.int32)
     owner = starts[stage] + np.repeat(np.arange(len(program)), counts)
     made = list[tuple[Array, Array, Array]]()
     for reference in np.unique(whom).tolist():

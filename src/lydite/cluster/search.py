@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
@@ -123,6 +124,7 @@ def search(
             context = f", cp {cp}" if cp > 1 else ""
             progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
             if (micro, cp) not in graphs:
+                graphs.clear()  # the others have been costed
                 graphs[micro, cp] = build(micro, cp)
             graph = graphs[micro, cp]
             for ep in _powers(_experts(graph)):
@@ -136,6 +138,7 @@ def search(
                     costs = rank_costs(rank, estimator, cluster.device)
                 except (InputError, GraphError):
                     continue  # heads, widths or experts do not divide
+                rank = replace(rank, shape=rank.shape.without_operators())
                 configurations.append(_RankCosts(plan, rank, costs))
                 yield configurations[-1]
 
@@ -184,8 +187,15 @@ def _guesses(shared: _Shared, costed: _RankCosts) -> list[tuple[Plan, float, flo
 
 def _played(shared: _Shared, candidate: Candidate) -> StepResult:
     groups, _ = shared
-    costed = candidate.costed
-    return played_step(costed.rank, costed.costs, groups.cluster, candidate.plan, groups.constants)
+    costed, plan = candidate.costed, candidate.plan
+    return played_step(
+        costed.rank,
+        costed.costs,
+        groups.cluster,
+        plan,
+        groups.constants,
+        groups=groups.of(plan),
+    )
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
@@ -237,10 +247,11 @@ def _candidates(costed: _RankCosts, shared: _Groups, batch: int) -> Iterator[Can
         base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
         groups = shared.of(base)
         staged: dict[tuple[str, int], Staged] = {}
+        known: dict[object, Any] = {}
         for plan in _variants(base, layers):
             same = plan.recompute, plan.chunks
             if same not in staged:
-                staged[same] = Staged(stages_of(units[plan.recompute], plan), plan)
+                staged[same] = Staged(stages_of(units[plan.recompute], plan), plan, known)
             found = staged[same]
             yield Candidate(
                 plan, found.step_s(plan, groups), found.memory_bytes(plan, states), costed

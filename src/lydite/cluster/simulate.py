@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lydite.cluster.breakdown import breakdown_of, sources_of, spread_of
+from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
 from lydite.cluster.groups import groups_of
@@ -82,8 +83,12 @@ def played_step(
     *,
     unfolded: bool = False,
     network: str = "closed",
+    groups: Mapping[str, Group] | None = None,
 ) -> StepResult:
     """Simulate a step from the costs of one rank's blocks; other arguments as `simulate_step`.
+
+    Args:
+        groups: Communication groups of the plan by name, where they are known already.
 
     Raises:
         InputError: an unknown `network`; with network "links", links that cannot be shared or an
@@ -92,7 +97,7 @@ def played_step(
     if network not in NETWORKS:
         raise unknown_name("network", network, NETWORKS)
     training, constants = rank.training, launching(constants, rank)
-    groups = groups_of(cluster, plan, constants)
+    groups = groups or groups_of(cluster, plan, constants)
     launch_s, ahead = constants.dispatch_s or 0.0, rank.runtime.ahead
     units = units_of(costs, plan, groups, dispatch_s=launch_s, ahead=ahead)
     stages = stages_of(units, plan)

@@ -83,8 +83,11 @@ class _Writer(Exchanges):
         while left_over:
             before = left_over
             for number, rank in enumerate(self.ranks):
-                while rank.place < len(rank.steps) and self._ready(number, rank):
-                    self._step(number, rank)
+                while rank.place < len(rank.steps):
+                    needed = self._needs(number, rank)
+                    if needed is not None and needed not in self.arrived:
+                        break
+                    self._step(number, rank, needed)
                     rank.place += 1
                     left_over -= 1
             if left_over == before:
@@ -106,6 +109,7 @@ class _Writer(Exchanges):
         return chunk * self.plan.pp + rank
 
     def _needs(self, number: int, rank: RankProgram) -> tuple[str, int, int] | None:
+        """What a rank's next step waits for: the pass, stage and batch of another step."""
         pass_type, batch, chunk = rank.steps[rank.place]
         stage = self._virtual(number, chunk)
         if pass_type == "F" and stage > 0:
@@ -113,10 +117,6 @@ class _Writer(Exchanges):
         if pass_type == "B" and stage < len(self.stages) - 1:
             return ("B", stage, batch)
         return None
-
-    def _ready(self, number: int, rank: RankProgram) -> bool:
-        needed = self._needs(number, rank)
-        return needed is None or needed in self.arrived
 
     def _deadlock(self) -> InputError:
         waits = [
@@ -126,9 +126,8 @@ class _Writer(Exchanges):
         ]
         return InputError(f"the schedule deadlocks: {'; '.join(waits[:4])}")
 
-    def _step(self, number: int, rank: RankProgram) -> None:
+    def _step(self, number: int, rank: RankProgram, needed: tuple[str, int, int] | None) -> None:
         pass_type, batch, chunk = rank.steps[rank.place]
-        needed = self._needs(number, rank)
         came = self._from(number, self.arrived[needed]) if needed is not None else None
         stage = self._virtual(number, chunk)
         place = None
@@ -142,7 +141,9 @@ class _Writer(Exchanges):
 
     def _target(self, pass_type: str, stage: int) -> int | None:
         """The virtual stage that goes on with what a step makes; None after the last."""
-        target = {"F": stage + 1, "B": stage - 1, "W": -1}[pass_type]
+        if pass_type == "W":
+            return None
+        target = stage + 1 if pass_type == "F" else stage - 1
         return target if 0 <= target < len(self.stages) else None
 
     def _ordinary(self, pass_type: str, batch: int) -> bool:
@@ -176,7 +177,7 @@ class _Writer(Exchanges):
             Position of the task that the next stage waits for.
         """
         program, before, units = rank.program, rank.last, self.stages[stage]
-        start, first_dep, arrived = len(program), len(program.place), came
+        start, first_dep, arrived = len(program), len(program.whom), came
         for unit in units if pass_type == "F" else reversed(units):
             self._unit(rank, unit, pass_type, batch, came)
             came = None

@@ -29,12 +29,46 @@ def pending_of(tasks: Tasks) -> Array:
 
 def successors_of(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
     """Offsets of each task's successors, and the successors in ascending order."""
-    begins = np.zeros(len(tasks) + 2, np.int32)
     successors = np.zeros(tasks.deps.size + layout.LANES, np.int32)
-    load("tables", notify).transpose(
-        tasks.dep_start, tasks.deps, begins, successors, np.empty(0, np.int32)
-    )
-    return begins[:-1], successors
+    begins = transposed(tasks.dep_start, tasks.deps, len(tasks), successors, notify)
+    return begins, successors
+
+
+_SORTED = 200_000
+"""Items of a table up to which sorting costs less than loading machine code and running it."""
+
+
+def transposed(
+    starts: Array,
+    items: Array,
+    count: int,
+    owners: Array,
+    notify: Notify,
+    places: Array | None = None,
+) -> Array:
+    """Invert a table of rows of items: for each item, list the rows that hold it, ascending.
+
+    Args:
+        starts, items: Row r holds `items[starts[r]:starts[r + 1]]`.
+        count: Items are below this number.
+        owners: int32, as long as `items` or longer; receives the rows.
+        notify: As for `lydite.engine.simulate`.
+        places: int32, as long as `items`; receives the position in `owners` of each entry.
+
+    Returns:
+        int32[count + 1]: The rows of item i are `owners[begins[i]:begins[i + 1]]`.
+    """
+    if items.size <= _SORTED:
+        order = np.argsort(items, kind="stable")
+        owners[: items.size] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[order]
+        if places is not None:
+            places[order] = np.arange(items.size)
+        filled = np.cumsum(np.bincount(items, minlength=count))
+        return np.concatenate(([0], filled)).astype(np.int32)
+    begins = np.zeros(count + 2, np.int32)
+    wanted = np.empty(0, np.int32) if places is None else places
+    load("tables", notify).transpose(starts, items, begins, owners, wanted)
+    return begins[:-1]
 
 
 def releases_of(tasks: Tasks) -> tuple[Array, Array]:
@@ -63,17 +97,16 @@ def stations_of(servers: Servers, counts: Array, links: int) -> tuple[Array, Arr
 def fair_tables(network: LinkNetwork, notify: Notify) -> tuple[Array, Array, Array, Array]:
     """Links, paths, hops and offers of a network without flows."""
     size = network.path_links.size
-    begins = np.zeros(len(network) + 2, np.int32)
     hops = np.zeros(size, layout.HOP)
     at_link, place = np.empty(size, np.int32), np.empty(size, np.int32)
-    load("tables", notify).transpose(
-        np.arange(size + 1), network.path_links, begins, at_link, place
+    begins = transposed(
+        np.arange(size + 1), network.path_links, len(network), at_link, notify, place
     )
     hops["link"], hops["path"] = network.path_links, network.hop_path()
     hops["at_link"], hops["place"], hops["times"] = at_link, place, network.path_times
     links = np.zeros(len(network), layout.LINK)
     links["bandwidth"], links["latency"] = network.bandwidth, network.latency_ps
-    links["begin"] = begins[:-2]
+    links["begin"] = begins[:-1]
     paths = np.zeros(network.path_cap.size, layout.PATH)
     paths["cap"], paths["is_stored"] = network.path_cap, network.stored()
     paths["begin"], paths["end"] = network.path_start[:-1], network.path_start[1:]

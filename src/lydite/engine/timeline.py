@@ -124,12 +124,13 @@ class Timeline(OneLine):
             behind: Categories that hide them, such as computation.
             resources: As for `covered_ps`.
         """
-        return exposed(self._union(categories, resources), self._union(behind, resources))
+        own = self._union(categories, resources)
+        return exposed(own, self._union(behind, resources)) if own[0].size else 0
 
     def _union(
         self, categories: int | Sequence[int], resources: Sequence[int] | None
     ) -> tuple[Array, Array]:
-        wanted = np.isin(self.tasks.category, categories)
+        wanted = _among(self.tasks.category, categories)
         if resources is not None:
             wanted &= np.isin(self.tasks.resource, resources)
         return union(self.start_ps[wanted], self.end_ps[wanted])
@@ -291,6 +292,14 @@ class RepeatedTimeline(Timeline):
             return found[order], ends[order]
 
         return ended_on
+
+
+def _among(column: Array, wanted: int | Sequence[int]) -> Array:
+    """Which entries of a column are one of a few numbers."""
+    found = np.zeros(column.size, bool)
+    for number in np.atleast_1d(wanted).tolist():
+        found |= column == number
+    return found
 
 
 def _sum(of: Array, amounts: Array, size: int) -> Array:
