@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import field
@@ -75,9 +74,12 @@ class TensorType:
     @property
     def numel(self) -> int | None:
         """Number of elements; None while a size is unknown."""
-        if self.shape is None or not self.is_static:
-            return None
-        return math.prod(int(dim) for dim in self.shape)
+        count = 1
+        for dim in self.shape or ():
+            if not isinstance(dim, int):
+                return None
+            count *= dim
+        return None if self.shape is None else count
 
     @property
     def nbytes(self) -> int | None:

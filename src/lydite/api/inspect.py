@@ -206,15 +206,19 @@ def _document(model: Model) -> InspectDocument:
 
 
 def _operators(graph: Graph, works: Sequence[Work | None]) -> list[OperatorWork]:
+    from lydite.graph.graph import UNKNOWN
+
     rows: list[OperatorWork] = []
-    text = cache(str)  # most operators have types that others have too
+    text = cache(str)  # most tensors have types that others have too
+    types = {"": ""} | {name: text(type_) for name, type_ in graph.tensors.items()}
+    unknown = text(UNKNOWN)
     for op, work in zip(graph.ops, works, strict=True):
         rows.append(
             {
                 "name": op.name,
                 "op_type": op.qualified_type,
-                "inputs": [text(t) if t else "" for t in graph.input_types(op)],
-                "outputs": [text(t) for t in graph.output_types(op)],
+                "inputs": [types.get(name, unknown) for name in op.inputs],
+                "outputs": [types.get(name, unknown) for name in op.outputs if name],
                 "flops": work.flops if work else None,
                 "read_bytes": work.bytes_read if work else None,
                 "written_bytes": work.bytes_written if work else None,

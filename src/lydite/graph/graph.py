@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import field, replace
+from copy import copy
+from dataclasses import field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeVar
@@ -328,7 +329,9 @@ class Graph(Body, OneLine):
 
     def renamed(self, name: str) -> Graph:
         """The same graph under another name."""
-        return replace(self, name=name)
+        named = copy(self)  # without what was worked out, which may tell the name
+        object.__setattr__(named, "name", name)
+        return named
 
     def walk(self) -> Iterator[Op]:
         """All operators; those of subgraphs follow the operator that holds them."""
@@ -372,6 +375,8 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
     ready = {*graph.inputs, *graph.initializers, *graph.outer}
+    if _in_order(graph.ops, ready):
+        return graph.ops
     made: dict[str, str] = {}
     for op in graph.ops:
         for name in op.outputs:
@@ -391,15 +396,19 @@ def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
                     f"operator '{op.name}' ({op.op_type}) reads '{name}', which nothing produces",
                     where=graph.name,
                 )
-    return graph.ops if _in_order(graph.ops, ready) else _kahn(graph)
+    return _kahn(graph)
 
 
 def _in_order(ops: Sequence[Op], ready: set[str]) -> bool:
+    """Whether each operator reads what there is before it, and nothing is produced twice."""
+    known = {"", *ready}  # "" stands for what is left out
+    count = len(known)
     for op in ops:
-        if any(name and name not in ready for name in op.inputs) or not outer_names(op) <= ready:
+        if not known.issuperset(op.inputs) or not outer_names(op) <= known:
             return False
-        ready.update(op.outputs)
-    return True
+        known.update(op.outputs)
+        count += len(op.outputs) - op.outputs.count("")
+    return len(known) == count
 
 
 def _kahn(graph: Graph) -> tuple[Op, ...]:

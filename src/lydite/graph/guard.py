@@ -7,9 +7,8 @@ equations, or inputs without a type.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -99,37 +98,41 @@ def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Nodes, those of bodies after the one that holds them."""
     for node in nodes:
         yield node
-        for body in _bodies(node):
-            yield from all_nodes(body.node)
+        if node.attribute:
+            for body in _bodies(node):
+                yield from all_nodes(body.node)
 
 
 def _safe(graph: onnx.GraphProto, opsets: Mapping[str, int], seen: set[str]) -> bool:
     known = {*seen, *(value.name for value in graph.input), *(w.name for w in graph.initializer)}
+    known.add("")  # stands for an input that is left out
     checked: set[Hashable] = set()
     for node in graph.node:
-        form = _form(node)
+        inputs, outputs = list(node.input), list(node.output)
+        form = _form(node, inputs, outputs)
         if form not in checked:
             try:
                 check_node(node, opsets)
             except (checker.ValidationError, ValueError):
                 return False
             checked.add(form)
-        if node.op_type in _NEEDS_TYPES or not all(name in known for name in node.input if name):
+        if node.op_type in _NEEDS_TYPES or not known.issuperset(inputs):
             return False
-        if not all(_safe(body, opsets, known) for body in _bodies(node)):
+        if node.attribute and not all(_safe(body, opsets, known) for body in _bodies(node)):
             return False
-        known.update(node.output)
+        known.update(outputs)
     return True
 
 
-def _form(node: onnx.NodeProto) -> Hashable:
-    """What `check_node` sees of a node."""
+def _form(node: onnx.NodeProto, inputs: Sequence[str], outputs: Sequence[str]) -> Hashable:
+    """What `check_node` sees of a node with these inputs and outputs."""
+    attributes = node.attribute
     return (
         node.op_type,
         node.domain,
-        tuple(map(bool, node.input)),
-        tuple(map(bool, node.output)),
-        tuple(attribute.SerializeToString() for attribute in node.attribute),
+        tuple(map(bool, inputs)) if "" in inputs else len(inputs),
+        tuple(map(bool, outputs)) if "" in outputs else len(outputs),
+        tuple(a.SerializeToString() for a in attributes) if attributes else (),
     )
 
 
@@ -142,38 +145,39 @@ def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 def check_text(model: onnx.ModelProto, where: str) -> None:
     """Names must be printable: protobuf hands over one that is not UTF-8 as bytes."""
-    names = itertools.chain(
-        (item.domain for item in model.opset_import),
-        (name for function in model.functions for name in (function.domain, function.name)),
-        _names(model.graph),
-    )
+    names = {item.domain for item in model.opset_import}
+    names |= {name for function in model.functions for name in (function.domain, function.name)}
+    _add_names(model.graph, names)
     if not all(isinstance(name, str) and name.isprintable() for name in names):
         raise InputError(
             "holds a name that is no printable text", where=where, hint="export it again"
         )
 
 
-def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
-    yield graph.name
+def _add_names(graph: onnx.GraphProto, names: set[Any]) -> None:
+    """Add the names of a graph, and of those inside it, to a set."""
+    names.add(graph.name)
     for values in (graph.input, graph.output, graph.value_info):
         for value in values:
-            yield value.name
-            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+            names.add(value.name)
+            names.update(dim.dim_param for dim in value.type.tensor_type.shape.dim)
     for weight in graph.initializer:
-        yield weight.name
-        yield from (text for entry in weight.external_data for text in (entry.key, entry.value))
+        names.add(weight.name)
+        names.update(text for entry in weight.external_data for text in (entry.key, entry.value))
     for node in graph.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        names.update((node.name, node.op_type, node.domain))
+        names.update(node.input)
+        names.update(node.output)
         for attribute in node.attribute:
-            yield attribute.name
+            names.add(attribute.name)
             if attribute.HasField("g"):
-                yield from _names(attribute.g)
+                _add_names(attribute.g, names)
 
 
 def check_attributes(model: onnx.ModelProto, where: str) -> None:
     """Refuse tensors in attributes whose data lie in another file, which native code would open."""
-    nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
-    for node in all_nodes(nodes):
+    graphs = (model.graph, *model.functions)
+    for node in all_nodes(node for graph in graphs for node in graph.node if node.attribute):
         for attribute in node.attribute:
             sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
             tensors = [attribute.t, *attribute.tensors, *(s.values for s in sparse)]
@@ -187,6 +191,8 @@ def check_attributes(model: onnx.ModelProto, where: str) -> None:
 
 def check_functions(model: onnx.ModelProto, where: str) -> None:
     """Refuse functions that call each other until they stand for more than can be read."""
+    if not model.functions:
+        return
     bodies = {(f.domain, f.name): list(all_nodes(f.node)) for f in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
@@ -202,7 +208,7 @@ def check_functions(model: onnx.ModelProto, where: str) -> None:
         total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
     except RecursionError:
         raise InputError("its functions call each other too deeply", where=where) from None
-    if bodies and total > MOST_INLINED + len(model.graph.node):
+    if total > MOST_INLINED + len(model.graph.node):
         raise InputError(
             f"its functions stand for {total} operators",
             where=where,

@@ -57,11 +57,14 @@ def _alike(op: Op, graph: Graph) -> Hashable:
                 operands.append((about, _subnormal(name, graph)))
             else:
                 operands.append((value.dtype.str, value.shape, value.tobytes()))
-    repeated = len(set(op.inputs)) < len(op.inputs) and tuple(map(op.inputs.index, op.inputs))
-    attrs = tuple((name, repr(value)) for name, value in op.attrs.items() if _is_plain(value))
-    if len(attrs) < len(op.attrs):
-        return None
-    outputs = tuple(graph.tensors.get(name) for name in op.outputs if name)
+    several = len(op.inputs) > 1 and len(set(op.inputs)) < len(op.inputs)
+    repeated = several and tuple(map(op.inputs.index, op.inputs))
+    attrs: tuple[Hashable, ...] = ()
+    if op.attrs:
+        attrs = tuple((name, repr(value)) for name, value in op.attrs.items() if _is_plain(value))
+        if len(attrs) < len(op.attrs):
+            return None
+    outputs = tuple([graph.tensors.get(name) for name in op.outputs if name])
     return op.op_type, op.domain, tuple(operands), repeated, outputs, attrs
 
 

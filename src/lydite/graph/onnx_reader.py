@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -20,7 +20,7 @@ from lydite.errors import GraphError, InputError, unknown_name
 from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
 from lydite.graph.dtypes import dtype_name, is_made_up, type_from_proto
-from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
+from lydite.graph.graph import UNKNOWN, Graph, Initializer
 from lydite.graph.guard import (
     check_attributes,
     check_domains,
@@ -30,6 +30,7 @@ from lydite.graph.guard import (
     safe_as_a_whole,
 )
 from lydite.graph.onnx_writer import SUBNORMAL, UNALLOCATED
+from lydite.graph.op import Attr, Op
 from lydite.graph.shapes.control import typed
 from lydite.graph.shapes.functions import reads_models
 from lydite.graph.shapes.infer import SMALL
@@ -92,10 +93,11 @@ def graph_from_model(
     inputs = _bound_inputs(model.graph, dims or {}, where)
     reader = _Reader(opsets, folder, where, model.functions)
     weights = reader.initializers(model.graph)
-    shapes = _inferred(model, inputs, opsets)
+    nodes = _ordered(model.graph)
+    shapes = _inferred(model, nodes, inputs, opsets)
     shapes |= {value.name: type_from_proto(value.type) for value in inputs}
     name = model.graph.name or Path(where).stem
-    return reader.graph(model.graph, shapes, name, weights)
+    return reader.graph(model.graph, nodes, shapes, name, weights)
 
 
 reads_models(graph_from_model)
@@ -117,9 +119,8 @@ def _hoist_constants(graph: onnx.GraphProto) -> None:
     taken = {item.name for item in (*graph.initializer, *graph.input, *graph.output)}
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
-        for attribute in node.attribute:
-            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                _hoist_constants(body)
+        for body in _bodies(node):
+            _hoist_constants(body)
         _say_default(node)
         tensor = _constant_tensor(node)
         if tensor is None or tensor.name in taken:
@@ -195,7 +196,10 @@ def _bound_inputs(
 
 
 def _inferred(
-    model: onnx.ModelProto, inputs: Iterable[onnx.ValueInfoProto], opsets: Mapping[str, int]
+    model: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    inputs: Iterable[onnx.ValueInfoProto],
+    opsets: Mapping[str, int],
 ) -> dict[str, TensorType]:
     """Types from ONNX's own whole-graph inference, weights of any size taken by shape alone."""
     light = onnx.ModelProto()
@@ -204,7 +208,7 @@ def _inferred(
     light.functions.extend(model.functions)
     source = model.graph
     light.graph.name = source.name
-    light.graph.node.extend(_ordered(source))
+    light.graph.node.extend(nodes)
     light.graph.value_info.extend(source.value_info)
     light.graph.output.extend(source.output)
     light.graph.input.extend(inputs)
@@ -255,6 +259,7 @@ class _Reader:
     def graph(
         self,
         proto: onnx.GraphProto,
+        nodes: Iterable[onnx.NodeProto],
         shapes: Mapping[str, TensorType],
         name: str,
         initializers: Mapping[str, Initializer],
@@ -272,8 +277,8 @@ class _Reader:
         given = _settled(tensors[value.name] for value in inputs)
         ops: list[Op] = []
         used: set[str] = set()
-        for index, node in enumerate(_ordered(proto)):
-            op = self._op(node, index, used, {**visible} if _has_body(node) else visible)
+        for index, node in enumerate(nodes):
+            op = self._op(node, index, used, {**visible} if _bodies(node) else visible)
             types = [shapes.get(n, UNKNOWN) if n else UNKNOWN for n in op.outputs]
             settled = all(not n or given(t) for n, t in zip(op.outputs, types, strict=True))
             if not settled or op.subgraphs:
@@ -284,12 +289,9 @@ class _Reader:
             visible |= found
             values.record(op, visible)
             ops.append(op)
-        made = {n for op in ops for n in op.outputs}
-        read = {n for op in ops for n in (*op.inputs, *(o for b in op.subgraphs for o in b.outer))}
         outputs = tuple(value.name for value in proto.output)
-        around = outer or {}
-        free = ({*read, *outputs} - made - tensors.keys()) & around.keys()
-        tensors |= {n: around[n] for n in sorted(free)}
+        free = _free(ops, outputs, tensors, outer) if outer else set()
+        tensors |= {n: visible[n] for n in sorted(free)}
         return Graph(
             name=name,
             ops=tuple(ops),
@@ -309,16 +311,21 @@ class _Reader:
         while name in used:
             name = f"{name}_{index}"
         used.add(name)
-
-        def read_body(body: onnx.GraphProto) -> Graph:
-            return self.graph(body, {}, body.name or name, self.initializers(body), visible)
-
-        try:
-            attrs = {a.name: attr_from_proto(a, read_body) for a in node.attribute}
-        except (ValueError, TypeError, LookupError) as error:
-            raise GraphError(f"an attribute cannot be read: {error}", where=name) from error
+        attrs = self._attrs(node, name, visible) if node.attribute else {}
         domain = "" if node.domain == "ai.onnx" else node.domain
         return Op(name, node.op_type, tuple(node.input), tuple(node.output), attrs, domain)
+
+    def _attrs(
+        self, node: onnx.NodeProto, name: str, visible: Mapping[str, TensorType]
+    ) -> dict[str, Attr]:
+        def read_body(body: onnx.GraphProto) -> Graph:
+            nodes, weights = _ordered(body), self.initializers(body)
+            return self.graph(body, nodes, {}, body.name or name, weights, visible)
+
+        try:
+            return {a.name: attr_from_proto(a, read_body) for a in node.attribute}
+        except (ValueError, TypeError, LookupError) as error:
+            raise GraphError(f"an attribute cannot be read: {error}", where=name) from error
 
     def _initializer(self, proto: TensorProto) -> Initializer:
         type_ = TensorType(dtype_name(proto.data_type), tuple(proto.dims))
@@ -385,13 +392,14 @@ def _ordered(graph: onnx.GraphProto) -> Sequence[onnx.NodeProto]:
 
     A cycle is left as it is: `Graph` names it.
     """
-    made = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
-    reads = [{made[name] for name in _reads(node) if name in made} for node in graph.node]
-    if all(all(i < index for i in found) for index, found in enumerate(reads)):
-        return graph.node
+    nodes = graph.node
+    made = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    if all(made.get(name, -1) < i for i, node in enumerate(nodes) for name in _reads(node)):
+        return nodes
+    reads = [{made[name] for name in _reads(node) if name in made} for node in nodes]
     with contextlib.suppress(CycleError):
-        return [graph.node[i] for i in TopologicalSorter(dict(enumerate(reads))).static_order()]
-    return graph.node
+        return [nodes[i] for i in TopologicalSorter(dict(enumerate(reads))).static_order()]
+    return nodes
 
 
 def _subnormal(proto: TensorProto) -> float:
@@ -406,14 +414,26 @@ def _subnormal(proto: TensorProto) -> float:
     return share
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def _reads(node: onnx.NodeProto) -> Iterable[str]:
     """Names that a node takes, those of its bodies included (and their own, which do not harm)."""
-    yield from node.input
-    for attribute in node.attribute:
-        for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-            for inner in body.node:
-                yield from _reads(inner)
-            yield from (value.name for value in body.output)
+    if not node.attribute:
+        return node.input
+    names = list(node.input)
+    for body in _bodies(node):
+        names += (name for inner in body.node for name in _reads(inner))
+        names += (value.name for value in body.output)
+    return names
+
+
+def _bodies(node: onnx.NodeProto) -> Sequence[onnx.GraphProto]:
+    """The graphs in a node's attributes."""
+    if not node.attribute:
+        return ()
+    return [
+        body
+        for attribute in node.attribute
+        for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs)
+    ]
 
 
 def _settled(inputs: Iterable[TensorType]) -> Callable[[TensorType], bool]:
@@ -430,8 +450,16 @@ def _settled(inputs: Iterable[TensorType]) -> Callable[[TensorType], bool]:
     return lambda type_: bool(type_.dtype) and type_.shape is not None and known(type_.shape)
 
 
-def _has_body(node: onnx.NodeProto) -> bool:
-    return any(a.HasField("g") or a.graphs for a in node.attribute)
+def _free(
+    ops: Iterable[Op],
+    outputs: Iterable[str],
+    tensors: Mapping[str, TensorType],
+    outer: Mapping[str, TensorType],
+) -> set[str]:
+    """Names that a body takes from the graph around it."""
+    made = {n for op in ops for n in op.outputs}
+    read = {n for op in ops for n in (*op.inputs, *(o for b in op.subgraphs for o in b.outer))}
+    return ({*read, *outputs} - made - tensors.keys()) & outer.keys()
 
 
 def _better(first: TensorType, second: TensorType) -> TensorType:

@@ -13,6 +13,7 @@ from lydite.graph.shapes.folds import in_numpy
 from lydite.opkey import TensorType
 
 _LIMIT = 256
+_LEFT_OUT = {""}
 _REFUSED = (
     ValueError,
     TypeError,
@@ -67,7 +68,7 @@ class Values:
                 self._known[op.outputs[0]] = value
         elif op.op_type in ("Shape", "Size"):
             self._shape(op, types.get(op.inputs[0]) if op.inputs else None)
-        elif all(not n or n in self._known for n in op.inputs) and (
+        elif self._known.keys() >= {*op.inputs} - _LEFT_OUT and (
             _folds(op) or (every and op.inputs and not op.subgraphs)
         ):
             self._fold(op, types)

@@ -139,7 +139,7 @@ def _storages(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
 
 def _cache(op: Op) -> dict[str, str]:
     """A decoder's keys and values are appended in the storage of those before."""
-    if op.qualified_type != "Attention" or len(op.inputs) < 6 or len(op.outputs) < 3:
+    if len(op.outputs) < 3 or len(op.inputs) < 6 or op.qualified_type != "Attention":
         return {}
     return dict(zip(op.outputs[1:3], op.inputs[4:6], strict=True))
 
@@ -151,11 +151,12 @@ def _lifetimes(
     end = len(graph.ops) - 1
     first = dict.fromkeys([*graph.inputs, *graph.initializers], 0)
     last = dict.fromkeys([*graph.inputs, *graph.initializers], end)
+    throughout = set(first)
     for i, op in enumerate(graph.ops):
         for name in (*op.inputs, *op.outputs):
-            if name:
+            if name and root[name] not in throughout:
                 first.setdefault(root[name], i)
-                last[root[name]] = max(last.get(root[name], 0), i)
+                last[root[name]] = i
     for name in kept:
         last[root[name]] = end
     return first, last
@@ -166,7 +167,7 @@ def _kinds(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
     early = ("forward", "loss", "recompute")
     for op in graph.ops:
         if step is None or step.phases[op.name] in early:
-            kinds |= dict.fromkeys(op.outputs, "activations")
+            kinds.update(dict.fromkeys(op.outputs, "activations"))
     if step is not None:
         kinds |= dict.fromkeys(step.states, "optimizer")
         kinds |= dict.fromkeys(step.gradients.values(), "gradients")
