@@ -14,13 +14,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from lydite.errors import InputError
 from lydite.records import dataclass
 
 Dim = int | str
+
+_MOST_PARSED = 4096
+"""Texts of types and operands that are kept with what they say: databases repeat them."""
 
 _ITEM_BITS = {
     "float64": 64,
@@ -92,6 +95,7 @@ class TensorType:
         return f"{self.dtype}[{dims}]" + (f"{{{self.layout}}}" if self.layout else "")
 
     @staticmethod
+    @lru_cache(maxsize=_MOST_PARSED)
     def parse(text: str) -> TensorType:
         """Read what `str` printed.
 
@@ -143,6 +147,7 @@ class Operand:
         return text if self.value is None else f"{text}={json.dumps(list(self.value))}"
 
     @staticmethod
+    @lru_cache(maxsize=_MOST_PARSED)
     def parse(text: str) -> Operand:
         """Read what `str` printed."""
         if not text:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from platformdirs import user_cache_path
 
 from lydite.files import write_atomic
@@ -58,6 +57,8 @@ def local_processor() -> str:
 @cache
 def local_device() -> Device:
     """This machine's processor; `sources` says which figures are assumed."""
+    import psutil  # slow, and often not needed
+
     info, flags = _cpuinfo()
     cores = physical_cores()
     clock, clock_source = _clock_hz(info)
@@ -93,6 +94,8 @@ def local_device() -> Device:
 
 def physical_cores() -> int:
     """Number of cores that this process may use."""
+    import psutil  # slow, and often not needed
+
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     physical = psutil.cpu_count(logical=False) or 1
     return min(allowed, physical) if allowed else physical
@@ -130,6 +133,8 @@ def _slug(title: str, info: dict[str, str], cores: int) -> str:
 
 
 def _clock_hz(info: dict[str, str]) -> tuple[float, str]:
+    import psutil  # slow, and often not needed
+
     try:
         frequency = psutil.cpu_freq()
     except (OSError, RuntimeError, NotImplementedError):
