@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lydite.cluster.assembled import Played
 from lydite.cluster.costs import PARTS, BlockCost
 from lydite.cluster.plan import Plan
-from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played
+from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK
 from lydite.cluster.stages import Unit
 from lydite.engine import Timeline
 

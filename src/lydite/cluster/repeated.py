@@ -7,19 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from lydite.cluster.assembled import Names, Played, check_memory, names_of_servers
 from lydite.cluster.plan import Plan
-from lydite.cluster.program import (
-    BEFORE,
-    BEHIND,
-    OWN,
-    PLACES,
-    STREAMS,
-    Names,
-    Played,
-    Program,
-    check_memory,
-    names_of_servers,
-)
+from lydite.cluster.program import BEFORE, BEHIND, OWN, PLACES, STREAMS, Program
 from lydite.engine import Repeated, Servers
 from lydite.engine.repeated import MOST_AWAITED
 
@@ -30,7 +20,7 @@ _RIGHT, _MEMBER = 0, 1
 
 
 def every_rank(programs: Sequence[Program], plan: Plan, factors: Array | None = None) -> Played:
-    """Tasks of every rank, as `lydite.cluster.program.unfolded` makes them one by one.
+    """Tasks of every rank, as `lydite.cluster.assembled.unfolded` makes them one by one.
 
     Raises:
         InputError: there is not memory enough.

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lydite.cluster.assembled import folded
+from lydite.cluster.assembled import unfolded as all_ranks
 from lydite.cluster.breakdown import breakdown_of, sources_of, spread_of
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
@@ -15,8 +17,7 @@ from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.offload import HOST_MEMORY_BYTES_PER_S, HostStates, host_of
 from lydite.cluster.plan import Plan
 from lydite.cluster.planning import checked
-from lydite.cluster.program import CATEGORIES, WORK, folded
-from lydite.cluster.program import unfolded as all_ranks
+from lydite.cluster.program import CATEGORIES, WORK
 from lydite.cluster.rank import RankStep, depth, launching, rank_costs, rank_step
 from lydite.cluster.recompute import stages_of
 from lydite.cluster.repeated import every_rank, fits

@@ -7,11 +7,12 @@ from dataclasses import field
 
 import numpy as np
 
+from lydite.cluster.assembled import Played
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
-from lydite.cluster.program import CATEGORIES, Played
+from lydite.cluster.program import CATEGORIES
 from lydite.cluster.stages import Unit
 from lydite.engine import Timeline, distinct
 from lydite.errors import InputError

@@ -9,15 +9,7 @@ from lydite.cluster.collectives import Group
 from lydite.cluster.exchanges import Exchanges, RankProgram, picoseconds
 from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
-from lydite.cluster.program import (
-    BEFORE,
-    BEHIND,
-    OWN,
-    Passage,
-    Program,
-    Ref,
-    everyone,
-)
+from lydite.cluster.program import BEFORE, BEHIND, OWN, Passage, Program, Ref, everyone
 from lydite.cluster.schedules import SCHEDULES, Step, steps_of
 from lydite.cluster.stages import CollectiveCall, Phase, Unit
 from lydite.errors import InputError

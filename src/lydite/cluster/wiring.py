@@ -19,9 +19,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from lydite.cluster.assembled import Wiring
 from lydite.cluster.collectives import traffic
 from lydite.cluster.plan import Plan
-from lydite.cluster.program import Program, Route, Wiring
+from lydite.cluster.program import Program, Route
 from lydite.engine import LinkNetwork
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster, paths

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lydite.cluster import Plan, simulate_step
+from lydite.cluster.assembled import folded, unfolded
 from lydite.cluster.collectives import traffic
 from lydite.cluster.collectives.expand import expand
 from lydite.cluster.constants import ASSUMED
-from lydite.cluster.program import Program, folded, unfolded
+from lydite.cluster.program import Program
 from lydite.cluster.wiring import wiring_of
 from lydite.engine import simulate as play
 from lydite.errors import InputError

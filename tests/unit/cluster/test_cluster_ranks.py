@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from lydite.cluster import Plan, simulate_step
+from lydite.cluster.assembled import unfolded
 from lydite.cluster.constants import ASSUMED
 from lydite.cluster.groups import groups_of
-from lydite.cluster.program import CATEGORIES, OWN, Passage, Program, everyone, left, unfolded
+from lydite.cluster.program import CATEGORIES, OWN, Passage, Program, everyone, left
 from lydite.cluster.rank import rank_costs, rank_step
 from lydite.cluster.repeated import every_rank
 from lydite.cluster.stages import partition_stages, units_of

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step, tensor_parallel
+from lydite.cluster.assembled import folded
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, outline, timed
-from lydite.cluster.program import folded
 from lydite.cluster.rank import rank_step
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
