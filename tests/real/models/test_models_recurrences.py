@@ -399,3 +399,24 @@ def test_the_tower_of_tiles_does_the_work_of_the_module(tmp_path):
     by_op = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     hidden_tiles = 2 * BATCH * (4 * 24) ** 2  # the module makes its mask by a product
     assert 2 * multiply_adds(graph) == sum(by_op.values()) - hidden_tiles
+
+
+def test_a_dynamic_mask_leaves_as_many_keys_as_the_config_keeps(tmp_path):
+    """Doge: products of a token's attention end to grow at `keep_window_size` keys."""
+    path = tmp_path / "config.json"
+    made("doge", path)
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps({**raw, "keep_window_size": 128}))
+
+    def decode(context: int):
+        return graph_from_config(path, phase="decode", context=context)
+
+    def products(context: int) -> int:
+        return multiply_adds(decode(context))
+
+    each = 6 * 4 * 2 * 64  # layers x heads x (scores, sum) x width of a head
+    assert products(127) - products(63) == 64 * each
+    assert products(1000) == products(127)
+    kinds = [op.op_type for op in decode(1000).ops]
+    assert kinds.count("TopK") == 6
+    assert "TopK" not in [op.op_type for op in decode(127).ops]
