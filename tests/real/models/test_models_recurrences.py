@@ -420,3 +420,22 @@ def test_a_dynamic_mask_leaves_as_many_keys_as_the_config_keeps(tmp_path):
     kinds = [op.op_type for op in decode(1000).ops]
     assert kinds.count("TopK") == 6
     assert "TopK" not in [op.op_type for op in decode(127).ops]
+
+
+TRAINED = ("rwkv", "xlstm", "recurrent_gemma", "zamba", "zamba2", "zaya", "qwen4_exp_text")
+
+
+@pytest.mark.parametrize("model_type", TRAINED)
+def test_layers_with_a_state_train(model_type, tmp_path):
+    """Every weight is updated, and a step takes two to four times a forward pass more."""
+    from lydite.graph import total_work
+    from lydite.graph.training import training_step
+
+    path = tmp_path / "config.json"
+    made(model_type, path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    step = training_step(graph, optimizer="adam")
+    updated = {weight for weight in step.states.values()}
+    assert len(updated) >= 0.9 * len(graph.parameters)
+    share = total_work(step.graph).total.flops / total_work(graph).total.flops
+    assert 3 < share < 5

@@ -40,14 +40,29 @@ def linear(call: SplitCall) -> Split | None:
     return by_weight(call, len(call.dims(0)) - 1, rows_axis=1)
 
 
-def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
-    """Split by columns where the data are whole, by rows where they are split along axis `last`."""
+_NARROW = 8
+"""A product with at most this share of its rows as columns is a gate or a router."""
+
+
+def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split | None:
+    """Split by columns where the data are whole, by rows where they are split along axis `last`.
+
+    A gate or router whose columns do not divide stays whole, as all of them do in Megatron-Core and
+    vLLM (`ReplicatedLinear`).
+    """
     biases = [index for index in range(2, len(call.op.inputs))]
-    if call.cuts[0] == last:
+    parted = call.cuts[0] == last
+    held = call.cuts[1]  # of a weight that another operator uses too, such as a tied embedding
+    if held == rows_axis or (parted and held is None):
         kept = (Want.KEEP,) * len(biases)
-        return Split((Want.KEEP, rows_axis, *kept), (Summed.SUM,), product=True)
+        data = Want.KEEP if parted else last
+        return Split((data, rows_axis, *kept), (Summed.SUM,), product=True)
+    rows, columns = call.dims(1)[rows_axis], call.dims(1)[1 - rows_axis]
+    if columns % call.ranks and columns * _NARROW <= rows:
+        return None
     cut: list[Wanted] = [0 if call.has(index) else Want.KEEP for index in biases]
-    return Split((Want.ENTER, 1 - rows_axis, *cut), (last,), product=True)
+    data = Want.REPLICATE if parted else Want.ENTER
+    return Split((data, 1 - rows_axis, *cut), (last,), product=True)
 
 
 def _batched(call: SplitCall) -> Split | None:

@@ -280,7 +280,7 @@ OPERATORS: tuple[Operator, ...] = (
     _gradients.row(
         "lydite:MoEWeightGrad",
         _experts(3, 1, 2),
-        types=typed.like(1, 2),
+        types=typed.like(1, 2, 6, 7),
         array=products.experts_gradient(3, 1, 2),
     ),
 )
