@@ -10,6 +10,7 @@ import numpy as np
 from lydite.api.devices import device_and_sources
 from lydite.api.load import Model, ModelLike, takes_phase, takes_sizes
 from lydite.api.options import ModelOptions
+from lydite.api.serving.caches import check_kv_dtype
 from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
 from lydite.api.serving.ranks import Rank, made_rank
@@ -231,6 +232,7 @@ def deployer(
         session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room, longest
     )
     made.adapters = adapters_of(options, runtime.name)
+    check_kv_dtype(made)
     made.drafting = drafting_of(options, runtime, session.seed)
     if made.drafting is not None:
         _add_drafter(made, requests)

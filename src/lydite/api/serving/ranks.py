@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lydite.api.devices import chain_for, device_and_sources
+from lydite.api.serving.caches import cache_bytes, with_kv_dtype
 from lydite.api.serving.graphs import graph_of
 from lydite.api.serving.speculation import OWN_LAYER
 from lydite.api.serving.tiers import tiers_of
@@ -97,7 +98,7 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
         memory = _footprint(kept, decode, replace(held, weights=weights, kv_token=kv_token))
     kv_tokens = kept.options.kv_tokens or (memory.kv_tokens if memory else 0)
     times = _times(kept, part, rules, held.vocabulary, spread)
-    times = with_adapters(times, lora_s)
+    times = with_kv_dtype(kept, with_adapters(times, lora_s), decode)
     if stages is not None:
         times = stages.timed(times, rules.max_num_batched_tokens)
     ahead = kept.drafting
@@ -168,8 +169,7 @@ def _stages(kept: Deployer, part: Part, decode: Graph) -> Stages | None:
 
 def _held(kept: Deployer, decode: Graph) -> Held:
     """What a rank holds, by the graph of 8 decoding sequences."""
-    cached = sum(decode.type_of(name).nbytes or 0 for name in decode.outputs[1:])
-    kv_token = max(1.0, cached / 8 / kept.mean_context)
+    kv_token = max(1.0, cache_bytes(kept, decode) / 8 / kept.mean_context)
     return Held(float(decode.parameter_bytes), kv_token, _vocabulary(decode))
 
 
