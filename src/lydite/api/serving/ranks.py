@@ -91,7 +91,8 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
     drafts = _drafts(kept, part, held)
     if drafts is not None:
         weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
-    lora_bytes, lora_s = _lora(kept, part, decode)
+    lora_bytes, lora_s = _lora(kept, decode)
+    lora_bytes *= max(stages.shares) if stages is not None else 1.0
     weights += lora_bytes
     memory = None
     if kept.options.kv_tokens is None:
@@ -109,11 +110,11 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
     return Rank(times, memory, kv_tokens, ahead, tiers, lora_bytes, lora_s)
 
 
-def _lora(kept: Deployer, part: Part, decode: Graph) -> tuple[float, np.ndarray]:
-    """Bytes of the adapters on a rank, and what they add to a step by its tokens.
+def _lora(kept: Deployer, decode: Graph) -> tuple[float, np.ndarray]:
+    """Bytes of the adapters of all layers, and what they add to a step by its tokens.
 
     Raises:
-        InputError: adapters are not modelled with a profile or pipeline stages.
+        InputError: adapters are not modelled with a profile.
     """
     from lydite.estimate import Rows
     from lydite.estimate.runtimes import RUNTIMES, Launched
@@ -124,8 +125,6 @@ def _lora(kept: Deployer, part: Part, decode: Graph) -> tuple[float, np.ndarray]
         return 0.0, np.zeros(1)
     if kept.options.profile is not None:
         raise InputError("--profile has no times of LoRA's products", hint="without --profile")
-    if part.pp > 1:
-        raise InputError("--lora is not modelled with pipeline stages", hint="--tp")
     products = adapted(decode, kept.adapters.targets)
     if not products:
         raise InputError("the model has no products that LoRA adapts", where=kept.label)
