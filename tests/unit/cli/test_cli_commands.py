@@ -120,7 +120,7 @@ COMMANDS = {
     "--memory-share/--gpu-memory-utilization --kv-tokens --kv-dtype/--kv-cache-dtype "
     "--prefix-caching --chunked-prefill "
     "--profile --price --carbon --kv-host --kv-host-link --kv-disk --kv-disk-link "
-    "--weights --lora --adapters --lora-share --lora-targets "
+    "--weights --lora --adapters --lora-share --lora-targets --images --image-tokens "
     "--trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
     "--part --slo --find --gpus --compare --ray --report --db --record --seed --out --json "

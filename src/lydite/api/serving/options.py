@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
+from lydite.api.serving.pictures import PictureOptions
 from lydite.api.serving.tiers import TierOptions
 from lydite.api.serving.variants import VariantOptions
 from lydite.records import dataclass
@@ -197,7 +198,7 @@ class DeploymentOptions(Options):
 
 
 @dataclass(frozen=True)
-class ServeOptions(VariantOptions, TierOptions, DeploymentOptions):
+class ServeOptions(PictureOptions, VariantOptions, TierOptions, DeploymentOptions):
     """The deployment; options of its bases, the last one's first."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from lydite.api.devices import chain_for, device_and_sources
 from lydite.api.serving.caches import cache_bytes, with_kv_dtype
 from lydite.api.serving.graphs import graph_of
+from lydite.api.serving.pictures import with_images
 from lydite.api.serving.speculation import OWN_LAYER
 from lydite.api.serving.tiers import tiers_of
 from lydite.errors import InputError
@@ -93,13 +94,14 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
         weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
     lora_bytes, lora_s = _lora(kept, decode)
     lora_bytes *= max(stages.shares) if stages is not None else 1.0
-    weights += lora_bytes
+    weights += lora_bytes + (kept.tower.parameter_bytes if kept.tower else 0.0)
     memory = None
     if kept.options.kv_tokens is None:
         memory = _footprint(kept, decode, replace(held, weights=weights, kv_token=kv_token))
     kv_tokens = kept.options.kv_tokens or (memory.kv_tokens if memory else 0)
     times = _times(kept, part, rules, held.vocabulary, spread)
     times = with_kv_dtype(kept, with_adapters(times, lora_s), decode)
+    times = with_images(kept, times, kept.tower)
     if stages is not None:
         times = stages.timed(times, rules.max_num_batched_tokens)
     ahead = kept.drafting
