@@ -57,7 +57,7 @@ def plans() -> tuple[float, int, int]:
     """CPU seconds of a plan search for GPT-3 175B on 1,024 GPUs, plans that divide, that fit."""
     start = time.process_time()
     found = search(
-        lambda batch, _: build_model(
+        lambda batch, *_: build_model(
             "gpt3-175b", batch=batch, sequence=2048, phase="forward", dtype="bfloat16"
         ),
         read_cluster("h100-superpod x 128"),

@@ -26,7 +26,7 @@ SEQUENCE = 512
 def figures(name: str, cluster: str, batch: int) -> list[Figure]:
     """The figures of one case."""
 
-    def build(micro_batch: int, _: int) -> Graph:
+    def build(micro_batch: int, *_: int) -> Graph:
         return build_model(
             name, batch=micro_batch, sequence=SEQUENCE, phase="forward", dtype="bfloat16"
         )

@@ -288,7 +288,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     plan = options.plan(cluster.ranks, attention=attention)
     plan = replace(plan, runtime=given.get("runtime", ""))
     model = given["model"]
-    shape = rank_options(net, model, plan.micro_batch, plan.cp)
+    shape = rank_options(net, model, plan.micro_batch, plan.cp, plan.tp)
     same = replace(
         plan,
         dp=plan.ep,

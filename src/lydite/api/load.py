@@ -38,6 +38,32 @@ class RankOptions(ModelOptions):
     kv_ranks: int | None = None
 
 
+def for_ranks(model: ModelLike, options: ModelOptions, ranks: int) -> ModelOptions:
+    """Options with which each tensor-parallel rank has a key and value head of its own.
+
+    As they are where one rank is alone, or the model's builder cannot repeat heads.
+    """
+    source = model.source if isinstance(model, Model) else model
+    if ranks == 1 or not repeats_heads(source):
+        return options
+    said = {f.name: getattr(options, f.name) for f in fields(ModelOptions)}
+    return RankOptions(**said, kv_ranks=ranks)
+
+
+def repeats_heads(source: ModelLike) -> bool:
+    """Whether the model's builder can repeat key and value heads for ranks that lack one."""
+    from lydite.graph.formats import may_be_file
+    from lydite.models import describe
+
+    if not isinstance(source, str | Path):
+        return False
+    if takes_sizes(source):
+        from lydite.models.huggingface import read_config
+
+        return "kv_ranks" in read_config(str(source)).options
+    return not may_be_file(Path(source)) and "kv_ranks" in describe(str(source)).defaults
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Model(OneLine):
     """A loaded model.

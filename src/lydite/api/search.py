@@ -168,8 +168,8 @@ def search(
     tokens = net.sequence or trained_length(source)
     rank_options(training, source, 1, degrees.cp)  # refuses a degree that does not divide
 
-    def build(micro_batch: int, cp: int) -> Graph:
-        shape = rank_options(training, source, micro_batch, cp)
+    def build(micro_batch: int, cp: int, tp: int) -> Graph:
+        shape = rank_options(training, source, micro_batch, cp, tp)
         built[:] = [resolve(source, shape, found_cluster.device, example=example)]
         return built[0].graph
 

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
-from lydite.api.load import Model, ModelLike, resolve, takes_phase, unwrapped
+from lydite.api.load import Model, ModelLike, for_ranks, resolve, takes_phase, unwrapped
 from lydite.api.options import ModelOptions, grouped_options
 from lydite.api.plan_options import PlanOptions
 from lydite.api.step_options import ClusterOptions, FailureOptions
@@ -319,7 +319,7 @@ def simulate(
 
         def at(micro_batch: int) -> tuple[Model, Graph, Plan, StepResult]:
             plan_of_it = replace(layout, micro_batch=micro_batch)
-            shape = rank_options(net, source, micro_batch, layout.cp)
+            shape = rank_options(net, source, micro_batch, layout.cp, layout.tp)
             made = resolve(source, shape, found.device, example=example)
             graph = _bound(made.graph)
             if not net.train and layout.tp == 1:
@@ -381,11 +381,12 @@ def grouped(
 
 
 def rank_options(
-    net: ModelOptions, model: ModelLike, micro_batch: int | None, cp: int
+    net: ModelOptions, model: ModelLike, micro_batch: int | None, cp: int, tp: int = 1
 ) -> ModelOptions:
     """Options of the model of one rank.
 
-    By default, language models are trained on as many tokens as they take, at most 4,096.
+    By default, language models are trained on as many tokens as they take, at most 4,096. Each of
+    the tensor-parallel ranks has a key and value head of its own; see `for_ranks`.
 
     Raises:
         InputError: the context-parallel ranks do not divide the tokens, or the phase cannot be
@@ -407,7 +408,7 @@ def rank_options(
         raise InputError(f"--train with --phase {phase}", allowed="forward")
     if net.train and phase is None and takes_phase(model):
         phase = "forward"
-    return replace(
+    one = replace(
         net,
         batch=micro_batch,
         sequence=sequence // cp if sequence else None,
@@ -417,6 +418,7 @@ def rank_options(
         loss=None,
         recompute=None,
     )
+    return for_ranks(model, one, tp)
 
 
 def trained_length(model: ModelLike) -> int | None:

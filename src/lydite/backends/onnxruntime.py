@@ -484,5 +484,9 @@ def _check_kernels(graph: Graph) -> None:
         raise BackendError(
             f"ONNX Runtime has no kernel for {unsupported.qualified_type}",
             where=f"{graph.name}: {unsupported.name}",
-            hint="add --backend torch for a training step",
+            hint=(
+                "predict it on a device of the catalog with --on, or time it as an ONNX file"
+                if unsupported.domain in ("smaug", "tensorflow", "aisim")
+                else "add --backend torch for a training step"
+            ),
         )

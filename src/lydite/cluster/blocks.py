@@ -180,8 +180,9 @@ def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
     ]
     ops = (*graph.ops[: start + period], *tail)
     read = {name for op in ops for name in op.inputs}
+    made = {name for op in ops for name in op.outputs}
     outputs = [same.get(name, name) for name in graph.outputs]
-    only_gone = {name for op in gone for name in op.inputs} - read
+    only_gone = {name for op in gone for name in op.inputs} - read - made
     short = replace(
         graph,
         ops=ops,

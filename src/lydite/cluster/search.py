@@ -78,7 +78,7 @@ class RankedPlans(OneLine):
 
 
 def search(
-    build: Callable[[int, int], Graph],
+    build: Callable[[int, int, int], Graph],
     cluster: Cluster,
     batch: int,
     estimator: Estimator,
@@ -94,8 +94,8 @@ def search(
     """The best training plans over all ranks of a cluster.
 
     Args:
-        build: Function that builds the model of a rank for a micro-batch size and a degree of
-            context parallelism.
+        build: Function that builds the model of a rank for a micro-batch size and degrees of
+            context and tensor parallelism; the last matters to key and value heads alone.
         cluster: Cluster to use; a plan takes all of its devices.
         batch: Samples per step over all ranks.
         estimator, loss, optimizer, constants: As for `simulate_step`.
@@ -119,14 +119,17 @@ def search(
     configurations: list[_RankCosts] = []
 
     def costed() -> Iterator[_RankCosts]:
-        graphs: dict[tuple[int, int], Graph] = {}
+        graphs: dict[tuple[int, int, int], Graph] = {}
         for number, (micro, cp, tp, sequence) in enumerate(wanted):
             context = f", cp {cp}" if cp > 1 else ""
             progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
-            if (micro, cp) not in graphs:
+            if (micro, cp, 1) not in graphs:
                 graphs.clear()  # the others have been costed
-                graphs[micro, cp] = build(micro, cp)
-            graph = graphs[micro, cp]
+                graphs[micro, cp, 1] = build(micro, cp, 1)
+            repeated = tp if tp > _key_heads(graphs[micro, cp, 1]) else 1
+            if (micro, cp, repeated) not in graphs:
+                graphs[micro, cp, repeated] = build(micro, cp, repeated)
+            graph = graphs[micro, cp, repeated]
             for ep in _powers(_experts(graph)):
                 if cluster.ranks % (tp * ep):
                     continue
@@ -157,6 +160,12 @@ def search(
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
     return RankedPlans(len(candidates), len(room), played, guessed, tuple(contexts))
+
+
+def _key_heads(graph: Graph) -> int:
+    """The fewest key and value heads that attention in a graph has; none without attention."""
+    heads = [op.attrs.get("kv_num_heads") for op in graph.ops if op.op_type == "Attention"]
+    return min((count for count in heads if isinstance(count, int)), default=1 << 30)
 
 
 class _Groups:

@@ -109,16 +109,19 @@ def low_rank_products(graph: Graph) -> set[str]:
     """Products whose output is normalised and then multiplied again, with nothing in between.
 
     Such are the down-projections of latent attention (DeepSeek-V2, arXiv:2405.04434), which every
-    rank computes whole, since the products behind them are split by columns.
+    rank computes whole, since the products behind them are split by columns. So is the key of the
+    one head that all queries share, which is known by its rotary positions.
     """
 
     def leads(op: Op, normed: bool) -> bool:
         rule = facet(op.qualified_type, "split")
         if rule in BY_WEIGHT or op.op_type == "LatentAttention":
             return normed
+        if op.op_type == "RotaryEmbedding":
+            return op.attrs.get("num_heads") == 1
         if rule is normalised:
             return any(leads(user, True) for user in users(op))
-        if op.op_type == "Split" or (op.op_type == "Concat" and normed):
+        if op.op_type in ("Split", "Reshape") or (op.op_type == "Concat" and normed):
             return any(leads(user, normed) for user in users(op))
         return False
 
@@ -171,6 +174,10 @@ class _Sharing:
     def _split(self, op: Op) -> Split | None:
         if op.name in self.narrow and self.cuts.get(op.inputs[0]) is None:
             return Split((Want.KEEP,) * len(op.inputs), (None,) * len(op.outputs))
+        if op.op_type == "Cast" and op.inputs[0] in self.graph.inputs:
+            readers = self.graph.consumers.get(op.outputs[0], ())
+            if any(reader.op_type == "LinearAttention" for reader in readers):
+                return Split((CutInput(1),), (1,))  # a state, which is kept in float32
         rule = facet(op.qualified_type, "split")
         if rule is None or isinstance(rule, Known | Missing):
             return None
@@ -311,8 +318,13 @@ class _Sharing:
         return self._joined[name]
 
     def _cut_input(self, new: Rewriter, name: str, axis: int, op: Op) -> Tensor:
-        """A graph input, such as a cache, of which each rank receives only its part."""
-        if name in self.graph.inputs and self.cuts.get(name) is None:
+        """A graph input, such as a cache, of which each rank receives only its part.
+
+        Of a computed tensor that is whole, each rank takes its part.
+        """
+        if self.cuts.get(name) is None and name not in self.graph.inputs:
+            return self._emit(new, "Scatter", new.tensor(name), axis=axis)
+        if self.cuts.get(name) is None:
             type_ = self.graph.type_of(name)
             dims = [int(dim) for dim in type_.shape or () if isinstance(dim, int)]
             dims[axis] = self._divided(dims[axis], op, f"axis {axis} of {name},")

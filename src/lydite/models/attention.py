@@ -43,8 +43,10 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
     bias = _distance_biases(x, a, t) if a.relative else t.bias
-    bias = _value_biases(value, a, t) if a.value_bias else bias
     chosen = chosen_by_pools(x, a, size, t) if a.index_heads else None
+    if a.value_bias:
+        bias = _value_biases(value, a, t)
+        chosen = _best_by_bias(bias, a, t)
     mixed = attended(query, key, value, a, t, past, bias, chosen)
     if a.head_norm:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
@@ -162,6 +164,20 @@ def _value_biases(value: Tensor, a: Attention, t: Tokens) -> Tensor:
         return apart
     shape = [t.batch, a.key_heads, a.heads // a.key_heads, t.context + t.count]
     return g.reshape(g.op("Expand", apart, g.constant(shape, "shape")), [0, a.heads, 1, shape[-1]])
+
+
+def _best_by_bias(bias: Tensor, a: Attention, t: Tokens) -> int | None:
+    """How many keys a query attends to, those of the greatest bias; None for all.
+
+    transformers masks the others and computes their scores all the same; kernels for dynamic masks
+    (Shi et al., Trainable Dynamic Mask Sparse Attention, 2025, section 3.2) leave them out.
+    """
+    g, keys = t.g, t.context + t.count
+    if not a.index_top or a.index_top >= keys:
+        return None
+    shape = g.constant([t.batch, a.heads, t.count, keys], "shape")
+    g.ops("TopK", g.op("Expand", bias, shape), g.constant([a.index_top], "top"), axis=-1, outputs=2)
+    return a.index_top
 
 
 def attended(

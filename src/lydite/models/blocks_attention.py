@@ -45,10 +45,11 @@ class Attention:
             none.
         adapter: Width of products of low rank that are added to query, key and value (Zamba 2); 0
             for none.
-        value_bias: Whether a score is added that a product of each token's values gives (Doge).
+        value_bias: Whether a score is added that a product of each token's values gives (Doge);
+            with `index_top`, the keys where it is greatest are attended to.
         index_heads: Heads of an indexer that selects pools of tokens (Qwen 4); 0 for none.
         index_size: Width of an indexer's head.
-        index_top: Number of tokens that a query attends to at most, where there is an indexer.
+        index_top: Number of tokens that a query attends to at most; 0 for all.
         index_pool: Number of tokens whose keys of the indexer are one mean.
     """
 

@@ -73,14 +73,19 @@ class _Priced:
 
     def seconds(self, wanted: Sequence[tuple[Pattern, int, int]]) -> np.ndarray:
         """Seconds of patterns at (tokens, context), all runs of each: [wanted]."""
-        keys = [self._key(pattern, tokens, context) for pattern, tokens, context in wanted]
-        self._learn([k for k, w in zip(keys, wanted, strict=True) if not w[0].collective])
-        return np.array(
-            [
-                pattern.count * (self._message(key) if pattern.collective else self._one(key))
-                for key, (pattern, _, _) in zip(keys, wanted, strict=True)
-            ]
-        )
+        keys = [
+            self._key(pattern, tokens, context) if pattern.runs(context) else None
+            for pattern, tokens, context in wanted
+        ]
+        pairs = [(key, pattern) for key, (pattern, _, _) in zip(keys, wanted, strict=True)]
+        self._learn([key for key, pattern in pairs if key is not None and not pattern.collective])
+        return np.array([self._runs(pattern, key) for key, pattern in pairs])
+
+    def _runs(self, pattern: Pattern, key: OpKey | None) -> float:
+        """Seconds of all runs of a pattern in a step; 0 where the step does not have it."""
+        if key is None:
+            return 0.0
+        return pattern.count * (self._message(key) if pattern.collective else self._one(key))
 
     def of_keys(self, keys: Sequence[OpKey]) -> np.ndarray:
         """Seconds of operators [keys]."""

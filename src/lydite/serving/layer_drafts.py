@@ -60,8 +60,8 @@ def layer_bytes(graph: Graph) -> float:
 
 
 def layers_of(graph: Graph) -> int:
-    """Number of layers with attention, each of which has a KV cache."""
-    return sum("Attention" in op.op_type for op in graph.ops)
+    """Number of layers that keep something of earlier tokens: a KV cache or a state."""
+    return sum("Attention" in op.op_type or op.op_type == "SelectiveScan" for op in graph.ops)
 
 
 def with_product(times: StepTimes, graph: Graph, seconds: Seconds) -> StepTimes:

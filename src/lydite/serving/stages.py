@@ -10,6 +10,7 @@ from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.records import dataclass
 from lydite.serving.experts import MessageTime
+from lydite.serving.layer_drafts import layers_of
 from lydite.serving.template import head_ops
 from lydite.serving.times import StepTimes
 
@@ -86,7 +87,7 @@ def stages_of(
     Raises:
         InputError: the model has fewer layers than stages.
     """
-    layers = sum("Attention" in op.op_type for op in graph.ops)
+    layers = layers_of(graph)
     if count > layers:
         raise InputError(
             f"{count} pipeline stages", where=name, allowed=f"1 to {layers}, as it has layers"

@@ -399,3 +399,43 @@ def test_the_tower_of_tiles_does_the_work_of_the_module(tmp_path):
     by_op = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     hidden_tiles = 2 * BATCH * (4 * 24) ** 2  # the module makes its mask by a product
     assert 2 * multiply_adds(graph) == sum(by_op.values()) - hidden_tiles
+
+
+def test_a_dynamic_mask_leaves_as_many_keys_as_the_config_keeps(tmp_path):
+    """Doge: products of a token's attention end to grow at `keep_window_size` keys."""
+    path = tmp_path / "config.json"
+    made("doge", path)
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps({**raw, "keep_window_size": 128}))
+
+    def decode(context: int):
+        return graph_from_config(path, phase="decode", context=context)
+
+    def products(context: int) -> int:
+        return multiply_adds(decode(context))
+
+    each = 6 * 4 * 2 * 64  # layers x heads x (scores, sum) x width of a head
+    assert products(127) - products(63) == 64 * each
+    assert products(1000) == products(127)
+    kinds = [op.op_type for op in decode(1000).ops]
+    assert kinds.count("TopK") == 6
+    assert "TopK" not in [op.op_type for op in decode(127).ops]
+
+
+TRAINED = ("rwkv", "xlstm", "recurrent_gemma", "zamba", "zamba2", "zaya", "qwen4_exp_text")
+
+
+@pytest.mark.parametrize("model_type", TRAINED)
+def test_layers_with_a_state_train(model_type, tmp_path):
+    """Every weight is updated, and a step takes two to four times a forward pass more."""
+    from lydite.graph import total_work
+    from lydite.graph.training import training_step
+
+    path = tmp_path / "config.json"
+    made(model_type, path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    step = training_step(graph, optimizer="adam")
+    updated = {weight for weight in step.states.values()}
+    assert len(updated) >= 0.9 * len(graph.parameters)
+    share = total_work(step.graph).total.flops / total_work(graph).total.flops
+    assert 3 < share < 5

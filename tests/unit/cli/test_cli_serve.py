@@ -103,7 +103,6 @@ RATE = ["--rate", "5", "--requests", "20"]
         (["LLAMA", *RATE, "--adapters", "2"], "add --lora 16"),
         (["LLAMA", *RATE, "--lora", "8", "--lora-targets", "al"], "did you mean 'all'?"),
         (["LLAMA", *RATE, "--lora", "8", "--runtime", "sglang"], "not modelled for sglang"),
-        (["LLAMA", *RATE, "--lora", "8", "--pp", "2"], "with pipeline stages"),
         (
             ["LLAMA", *RATE, "--kv-host", "1GB", "--fail", "1@3"],
             "replicas that fail, start or stop",

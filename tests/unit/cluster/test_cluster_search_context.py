@@ -18,7 +18,7 @@ LONG = 32768
 SIZE = Decoder(layers=4, hidden=512, heads=2, feed_forward=2048, vocabulary=32000, positions=LONG)
 
 
-def build(micro_batch: int, cp: int):
+def build(micro_batch: int, cp: int, _tp: int):
     return decoder(SIZE, batch=micro_batch, sequence=LONG // cp, phase="forward", dtype="bfloat16")
 
 
@@ -44,7 +44,7 @@ def test_two_long_sequences_on_eight_devices_are_split(found):
 
 def test_a_plan_takes_as_long_as_when_it_is_simulated_alone(found):
     for result in (r for r in found.best if r.plan.cp == 4):
-        graph = build(result.plan.micro_batch, 4)
+        graph = build(result.plan.micro_batch, 4, 1)
         alone = simulate_step(graph, result.cluster, result.plan, Roofline())
         assert alone.timeline.makespan_ps == result.timeline.makespan_ps
         assert alone.peak_memory_bytes == result.peak_memory_bytes

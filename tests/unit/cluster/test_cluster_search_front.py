@@ -13,7 +13,7 @@ from lydite.models import build_model
 def both() -> tuple[RankedPlans, RankedPlans]:
     """The search as users run it, and one that plays every plan."""
 
-    def build(micro_batch: int, _: int):
+    def build(micro_batch: int, *_: int):
         return build_model(
             "gpt2-medium", batch=micro_batch, sequence=512, phase="forward", dtype="bfloat16"
         )

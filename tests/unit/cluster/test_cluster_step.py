@@ -283,7 +283,7 @@ def test_what_buys_time_over_shared_links_is_what_the_played_step_saves():
 def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
     cluster = read_cluster("dgx-a100")
     found = search(
-        lambda batch, _: build_model("gpt2", batch=batch, phase="forward"),
+        lambda batch, *_: build_model("gpt2", batch=batch, phase="forward"),
         cluster,
         32,
         Roofline(),
@@ -294,7 +294,7 @@ def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
     ratios = [result.seconds / found.guessed[result.plan] for result in found.best]
     assert max(ratios) / min(ratios) < 1.5
     few = search(
-        lambda batch, _: build_model("gpt2", batch=batch, phase="forward"),
+        lambda batch, *_: build_model("gpt2", batch=batch, phase="forward"),
         cluster,
         32,
         Roofline(),

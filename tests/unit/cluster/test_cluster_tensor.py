@@ -9,6 +9,7 @@ import pytest
 
 from lydite.cluster import tensor_parallel
 from lydite.errors import InputError
+from lydite.graph import Builder
 from lydite.graph.work import work_of
 from lydite.models.huggingface import graph_from_config
 
@@ -137,3 +138,80 @@ def test_each_rank_keeps_its_heads_of_an_encoder_s_keys(graph, ranks):
         return sum(work_of(op, net).flops for op in net.ops if op.op_type == "Attention")
 
     assert flops(share) == flops(whole) / ranks
+
+
+def _flops(net, *types):
+    return sum(work_of(op, net).flops for op in net.ops if op.op_type in types)
+
+
+TIED = {**PLAIN, "model_type": "modernbert-decoder", "tie_word_embeddings": True}
+GATED = {
+    **PLAIN,
+    "model_type": "qwen2_moe",
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 128,
+    "num_key_value_heads": 16,
+}
+HYBRID = {
+    **PLAIN,
+    "model_type": "qwen3_next",
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 128,
+    "linear_num_key_heads": 8,
+    "linear_num_value_heads": 16,
+    "linear_key_head_dim": 32,
+    "linear_value_head_dim": 32,
+    "layer_types": ["linear_attention", "full_attention"],
+    "num_key_value_heads": 16,
+}
+
+
+def test_a_gate_or_router_that_does_not_divide_stays_whole(graph):
+    """A shared expert's gate is one column, and six experts do not divide among four ranks."""
+    share = tensor_parallel(graph(GATED), 4)
+    routers = [init.type.shape for name, init in share.initializers.items() if "router" in name]
+    assert sorted(sorted(shape) for shape in routers) == [[1, 512], [1, 512], [6, 512], [6, 512]]
+
+
+def test_a_tied_embedding_is_split_by_words_for_the_head_as_well(graph):
+    """The head's input is a part where a dense layer and a norm come before it: it is gathered."""
+    config = {k: v for k, v in TIED.items() if k not in ("num_key_value_heads", "head_dim")}
+    whole = graph({**config, "vocab_size": 32768})
+    share = tensor_parallel(whole, 2)
+    assert _named(share, "token_embedding") == _named(whole, "token_embedding") / 2
+    assert _flops(share, "Gemm", "MatMul") == _flops(whole, "Gemm", "MatMul") / 2
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_each_rank_has_its_heads_of_linear_attention_and_their_states(graph, ranks):
+    whole = graph({**HYBRID, "linear_num_key_heads": 4})
+    share = tensor_parallel(whole, ranks)
+    for kind in ("LinearAttention", "CausalConvWithState"):
+        assert _flops(share, kind) == _flops(whole, kind) / ranks
+    for name in ("past_state_0", "present_state_0"):
+        batch, heads, *rest = whole.type_of(name).shape
+        assert share.type_of(name).shape == (batch, heads // ranks, *rest)
+    gathered = [op.inputs[0] for op in share.ops if op.op_type == "AllGather"]
+    assert not [name for name in gathered if name != "logits"]
+
+
+def test_a_key_head_that_all_queries_share_is_on_every_rank():
+    g = Builder("shared", opset=24)
+    x, hidden = g.input("x", (2, 64, 256)), 256
+    angles = [g.input(name, (2, 64, 16)) for name in ("cos", "sin")]
+    query = g.linear(x, 8 * 32, bias=False, name="query")
+    key = g.linear(x, 32, bias=False, name="key")
+    query = g.op("RotaryEmbedding", query, *angles, num_heads=8)
+    key = g.op("RotaryEmbedding", key, *angles, num_heads=1)
+    mixed = g.op("Attention", query, key, key, q_num_heads=8, kv_num_heads=1)
+    share = tensor_parallel(g.build(g.linear(mixed, hidden, bias=False, name="output")), 4)
+    sizes = {name.partition(".")[0]: init.type.shape for name, init in share.initializers.items()}
+    assert sizes["key"] == (hidden, 32)
+    assert sizes["query"] == (hidden, 8 * 32 // 4)
+    attention = next(op for op in share.ops if op.op_type == "Attention")
+    assert (attention.attrs["q_num_heads"], attention.attrs["kv_num_heads"]) == (2, 1)
+    assert not [op for op in share.ops if op.op_type == "AllGather"]

@@ -137,3 +137,16 @@ def test_what_stages_do_not_do_is_refused(changes, line):
     (replica,) = staged()
     with pytest.raises(InputError, match=line):
         simulate_serving(workload(0), [replace(replica, **changes)])
+
+
+def test_layers_with_a_state_count_as_layers(tmp_path):
+    """A model of selective scans alone divides as one with attention does."""
+    path = tmp_path / "config.json"
+    sizes = {"hidden_size": 128, "num_hidden_layers": 6, "vocab_size": 256, "state_size": 16}
+    path.write_text(json.dumps({"model_type": "mamba", **sizes}))
+    given = {"on": "h100", "rate": 1.0, "requests": 5, "isl": 50, "osl": 5}
+    (row,) = ly.serve(str(path), pp=3, **given).served["deployments"]
+    (alone,) = ly.serve(str(path), **given).served["deployments"]
+    assert row["weights_bytes"] < 0.7 * alone["weights_bytes"]
+    with pytest.raises(InputError, match="1 to 6, as it has layers"):
+        ly.serve(str(path), pp=7, **given)

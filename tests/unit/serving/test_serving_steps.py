@@ -76,6 +76,50 @@ def test_operators_of_a_step_are_those_of_its_graph(graphs, name, phase, count, 
     assert written == built
 
 
+CHOSEN = {
+    "model_type": "deepseek_v32",
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "moe_intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "first_k_dense_replace": 1,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "kv_lora_rank": 64,
+    "q_lora_rank": 96,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+    "index_n_heads": 4,
+    "index_head_dim": 32,
+    "index_topk": 2048,
+    "vocab_size": 512,
+    "max_position_embeddings": 65536,
+}
+WIDE = {**LLAMA, "model_type": "mistral", "sliding_window": 4096, "max_position_embeddings": 65536}
+
+
+@pytest.mark.parametrize("config", [CHOSEN, WIDE], ids=["chosen", "wide"])
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+@pytest.mark.parametrize("context", [61, 1001, 2601, 6001, 40001])
+def test_keys_that_are_chosen_or_within_a_window_are_attended_to(graphs, config, phase, context):
+    """The work of a step behind short and long contexts is that of its graph."""
+    CONFIGS["other"] = config
+    try:
+        graph_of = graphs("other", phase)
+        made = [p for p in patterns(graph_of, 65536) if p.runs(context)]
+        work = [(work_of_key(p.at(5, context)), p.count) for p in made]
+        built = [work_of_key(key) for key in keys_of(graph_of(5, context)).values()]
+    finally:
+        del CONFIGS["other"]
+    flops = sum(w.flops for w in built if w)
+    assert sum(w.flops * count for w, count in work if w) == pytest.approx(flops, rel=0.02)
+    moved = sum(w.bytes_moved or 0 for w in built if w)
+    assert sum((w.bytes_moved or 0) * c for w, c in work if w) == pytest.approx(moved, rel=0.02)
+
+
 def _shapes(key: OpKey) -> tuple[object, ...]:
     """Type and shapes; values of constants, such as positions, do not change the work."""
     types = [*key.operand_types(), *key.outputs]

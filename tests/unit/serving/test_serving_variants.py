@@ -150,5 +150,9 @@ def test_adapters_cost_memory_and_time(llama, load):
     assert row["lora"]["step_s"] > 0
     assert row["figures"]["tpot_s"]["mean"] > without["figures"]["tpot_s"]["mean"]
     assert "4 adapters of rank 16" in result.summary()
+    halves = ly.serve(llama, lora=16, adapters=4, lora_share=0.5, pp=2, **load)
+    on_a_stage = halves.served["deployments"][0]["lora"]
+    assert on_a_stage is not None
+    assert on_a_stage["bytes_per_rank"] == added / 2
     unused = ly.serve(llama, lora=16, adapters=4, lora_share=0.0, **load)
     assert unused.served["deployments"][0]["figures"] == without["figures"]

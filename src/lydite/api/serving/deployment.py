@@ -10,8 +10,10 @@ import numpy as np
 from lydite.api.devices import device_and_sources
 from lydite.api.load import Model, ModelLike, takes_phase, takes_sizes
 from lydite.api.options import ModelOptions
+from lydite.api.serving.caches import check_kv_dtype
 from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
+from lydite.api.serving.pictures import Tower, tower_of
 from lydite.api.serving.ranks import Rank, made_rank
 from lydite.api.serving.speculation import MTP_ACCEPTANCE, OWN_LAYER, check_mtp, drafting_of
 from lydite.api.serving.tiers import read_bandwidth
@@ -52,9 +54,11 @@ class Deployer:
         mean_context: Mean tokens of a request.
         longest: Most tokens that the model can hold.
         largest: Most tokens of a request.
+        mean_prompt: Mean tokens of a prompt.
         drafting: How tokens are drafted ahead, without times; or None.
         drafter: What makes the ranks of the model that drafts, or None.
         adapters: LoRA adapters, or None.
+        tower: Vision tower of prompts with images, or None.
     """
 
     session: Session
@@ -66,6 +70,7 @@ class Deployer:
     mean_context: int
     longest: int
     largest: int
+    mean_prompt: float = 1.0
     notes: list[str] = field(default_factory=list)
     _ranks: dict[tuple[int, int, int], Rank] = field(default_factory=dict)
     label: str = ""
@@ -74,6 +79,7 @@ class Deployer:
     drafting: Speculation | None = None
     drafter: Deployer | None = None
     adapters: Adapters | None = None
+    tower: Tower | None = None
 
     def variant(self, word: str | None) -> Deployer:
         """The same deployment with other weights, by a word of --compare; None for these."""
@@ -230,7 +236,10 @@ def deployer(
     made = Deployer(
         session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room, longest
     )
+    made.mean_prompt = float(requests.prompt.mean())
+    made.tower = tower_of(made)
     made.adapters = adapters_of(options, runtime.name)
+    check_kv_dtype(made)
     made.drafting = drafting_of(options, runtime, session.seed)
     if made.drafting is not None:
         _add_drafter(made, requests)

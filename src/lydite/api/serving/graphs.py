@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from lydite.api.load import Model, RankOptions, resolve, takes_sizes
+from lydite.api.load import for_ranks, resolve
 from lydite.api.options import ModelOptions
 from lydite.serving.layout import Part
 
@@ -35,7 +35,7 @@ def graph_of(kept: Deployer, phase: str, part: Part, count: int, context: int) -
     sizes = {"batch": count if decode else 1, "sequence": None if decode else count}
     said = {f.name: getattr(kept.shape, f.name) for f in fields(ModelOptions)}
     said |= {"phase": phase, "context": context, **sizes}
-    shape = RankOptions(**said, kv_ranks=part.tp if _repeats(kept, part.tp) else None)
+    shape = for_ranks(kept.model, ModelOptions(**said), part.tp)
     made = resolve(kept.model, shape, kept.device)
     kept.label, kept.dtype = made.name, made.dtype
     kept.packed = _packed(made.graph)
@@ -53,16 +53,3 @@ def _packed(graph: Graph) -> str:
         return ""
     dtype = graph.type_of(op.inputs[1]).dtype
     return f"{op.attrs.get('bits', 4)} bits" if dtype == "uint8" else dtype
-
-
-def _repeats(kept: Deployer, ranks: int) -> bool:
-    """Whether the model's builder can repeat key and value heads for ranks that lack one."""
-    from lydite.models import describe
-    from lydite.models.huggingface import read_config
-
-    if ranks == 1:
-        return False
-    source = kept.model.source if isinstance(kept.model, Model) else kept.model
-    if takes_sizes(source):
-        return "kv_ranks" in read_config(str(source)).options
-    return "kv_ranks" in describe(str(source)).defaults

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
+from lydite.api.serving.pictures import PictureOptions
 from lydite.api.serving.tiers import TierOptions
 from lydite.api.serving.variants import VariantOptions
 from lydite.records import dataclass
@@ -48,6 +49,7 @@ class DeploymentOptions(Options):
         max_model_len: Most tokens of a request, prompt and output; None for no limit.
         memory_share: Share of the device's memory that the runtime takes; None for its default.
         kv_tokens: Tokens that the KV cache of a replica holds; None to work it out.
+        kv_dtype: Data type of the KV cache: "auto" for the model's, or "fp8".
         prefix_caching: "on" if blocks of the KV cache are found by their content, else "off".
         chunked_prefill: "on" if prompts are split over steps, "off" if not; None for the runtime's
             default.
@@ -170,6 +172,12 @@ class DeploymentOptions(Options):
     kv_tokens: Annotated[
         int | None, Help("Tokens in the KV cache of a replica; default: what fits.", min=32)
     ] = None
+    kv_dtype: Annotated[
+        str,
+        Help(
+            "Data type of the KV cache: auto (the model's) or fp8.", aliases=("--kv-cache-dtype",)
+        ),
+    ] = "auto"
     prefix_caching: Annotated[
         str, Help("Whether blocks of the KV cache are found by their content: on or off.")
     ] = "on"
@@ -190,7 +198,7 @@ class DeploymentOptions(Options):
 
 
 @dataclass(frozen=True)
-class ServeOptions(VariantOptions, TierOptions, DeploymentOptions):
+class ServeOptions(PictureOptions, VariantOptions, TierOptions, DeploymentOptions):
     """The deployment; options of its bases, the last one's first."""
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lydite.api.devices import chain_for, device_and_sources
+from lydite.api.serving.caches import cache_bytes, with_kv_dtype
 from lydite.api.serving.graphs import graph_of
+from lydite.api.serving.pictures import with_images
 from lydite.api.serving.speculation import OWN_LAYER
 from lydite.api.serving.tiers import tiers_of
 from lydite.errors import InputError
@@ -90,14 +92,16 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
     drafts = _drafts(kept, part, held)
     if drafts is not None:
         weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
-    lora_bytes, lora_s = _lora(kept, part, decode)
-    weights += lora_bytes
+    lora_bytes, lora_s = _lora(kept, decode)
+    lora_bytes *= max(stages.shares) if stages is not None else 1.0
+    weights += lora_bytes + (kept.tower.parameter_bytes if kept.tower else 0.0)
     memory = None
     if kept.options.kv_tokens is None:
         memory = _footprint(kept, decode, replace(held, weights=weights, kv_token=kv_token))
     kv_tokens = kept.options.kv_tokens or (memory.kv_tokens if memory else 0)
     times = _times(kept, part, rules, held.vocabulary, spread)
-    times = with_adapters(times, lora_s)
+    times = with_kv_dtype(kept, with_adapters(times, lora_s), decode)
+    times = with_images(kept, times, kept.tower)
     if stages is not None:
         times = stages.timed(times, rules.max_num_batched_tokens)
     ahead = kept.drafting
@@ -108,11 +112,11 @@ def made_rank(kept: Deployer, part: Part) -> Rank:
     return Rank(times, memory, kv_tokens, ahead, tiers, lora_bytes, lora_s)
 
 
-def _lora(kept: Deployer, part: Part, decode: Graph) -> tuple[float, np.ndarray]:
-    """Bytes of the adapters on a rank, and what they add to a step by its tokens.
+def _lora(kept: Deployer, decode: Graph) -> tuple[float, np.ndarray]:
+    """Bytes of the adapters of all layers, and what they add to a step by its tokens.
 
     Raises:
-        InputError: adapters are not modelled with a profile or pipeline stages.
+        InputError: adapters are not modelled with a profile.
     """
     from lydite.estimate import Rows
     from lydite.estimate.runtimes import RUNTIMES, Launched
@@ -123,8 +127,6 @@ def _lora(kept: Deployer, part: Part, decode: Graph) -> tuple[float, np.ndarray]
         return 0.0, np.zeros(1)
     if kept.options.profile is not None:
         raise InputError("--profile has no times of LoRA's products", hint="without --profile")
-    if part.pp > 1:
-        raise InputError("--lora is not modelled with pipeline stages", hint="--tp")
     products = adapted(decode, kept.adapters.targets)
     if not products:
         raise InputError("the model has no products that LoRA adapts", where=kept.label)
@@ -168,8 +170,7 @@ def _stages(kept: Deployer, part: Part, decode: Graph) -> Stages | None:
 
 def _held(kept: Deployer, decode: Graph) -> Held:
     """What a rank holds, by the graph of 8 decoding sequences."""
-    cached = sum(decode.type_of(name).nbytes or 0 for name in decode.outputs[1:])
-    kv_token = max(1.0, cached / 8 / kept.mean_context)
+    kv_token = max(1.0, cache_bytes(kept, decode) / 8 / kept.mean_context)
     return Held(float(decode.parameter_bytes), kv_token, _vocabulary(decode))
 
 

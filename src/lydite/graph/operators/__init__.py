@@ -36,6 +36,7 @@ from lydite.graph.operators import (
     reduce,
     signal,
     training,
+    training_states,
     vision,
 )
 from lydite.graph.operators.call import Call, Cost, NotKnownError, WorkRule
@@ -104,6 +105,7 @@ TABLES = (
     control,
     optimizers,
     training,
+    training_states,
     collective,
     aten,
     aten_training,

@@ -13,8 +13,8 @@ import math
 from lydite.graph.operators import products, split
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at, nbytes
 from lydite.graph.operators.gradients import sequence as gradients
+from lydite.graph.operators.gradients import states
 from lydite.graph.operators.missing import (
-    BRANCHING,
     NOT_IN_TORCH,
     WHOLE,
     final,
@@ -155,12 +155,12 @@ def _linear(call: Call) -> Cost:
     heads, shared = call.integer("q_num_heads"), call.integer("kv_num_heads")
     key = width // max(1, heads)
     value = at(call.shape(2), -1) // max(1, shared)
-    flops = batch * tokens * key * value * (shared * _state_update(call, key) + heads * 2)
+    flops = batch * tokens * key * value * (shared * state_update(call, key) + heads * 2)
     return Cost(flops + batch * tokens * heads * value)
 
 
-def _state_update(call: Call, key: int) -> float:
-    """FLOPs per element of the state and token: outer product, decay, delta rule."""
+def state_update(call: Call, key: int) -> float:
+    """FLOPs per entry of linear attention's state and token: outer product, decay, delta rule."""
     rule = call.text("update_rule", "gated_delta")
     return 2 + ("gated" in rule) + (2 + 2 / key) * ("delta" in rule)
 
@@ -174,7 +174,7 @@ def _delta_net(call: Call) -> Cost:
         key = at(call.shape(0), -1)
         heads, value = call.shape(2)[-2:]
         tokens = math.prod(call.shape(2)[:-2])
-    each = key * value * (_state_update(call, key) + 2) + value
+    each = key * value * (state_update(call, key) + 2) + value
     return Cost(tokens * heads * each)
 
 
@@ -210,8 +210,8 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row(
         "LinearAttention",
         _linear,
-        gradient=BRANCHING,
-        split=final(WHOLE),
+        gradient=states.carried(3),
+        split=split.linear_attention,
         array=_UNFOLDED,
         torch=final(NOT_IN_TORCH),
     ),

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import products
+from lydite.graph.operators import products, split
 from lydite.graph.operators.call import FUNCTION, Call, Cost, WorkRule
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.gradients import linear as gradients
+from lydite.graph.operators.gradients import states
 from lydite.graph.operators.missing import (
     NOT_IN_TORCH,
     QUANTISED,
-    UNWRITTEN,
-    WHOLE,
     final,
     no_array,
     runtimes,
@@ -131,8 +130,8 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row(
         "CausalConvWithState",
         _causal(2),
-        gradient=final(UNWRITTEN),
-        split=final(WHOLE),
+        gradient=states.carried(3),
+        split=split.channels,
         array=products.conv(),
         torch=final(NOT_IN_TORCH),
     ),

@@ -8,6 +8,7 @@ from lydite.graph.op import Op
 from lydite.graph.operators import split
 from lydite.graph.operators.attention import scores_flops
 from lydite.graph.operators.call import Call, Cost, nbytes
+from lydite.graph.operators.gradients import states
 from lydite.graph.operators.missing import no_array, no_gradient, no_torch
 from lydite.graph.operators.operator import Family, Operator
 from lydite.graph.operators.products import MatrixProduct, Products
@@ -102,11 +103,11 @@ def _scan_split(call: split.SplitCall) -> split.Split | None:
         return call.kept(*[None] * len(call.outs))
     whole, enter = split.Want.KEEP, split.Want.ENTER
     wanted: tuple[split.Wanted, ...] = (whole, 2, 0, enter, enter, 0)
-    state = (split.CutInput(1),) if call.has(6) else ()
-    return split.Split((*wanted, *state)[: len(call.op.inputs)], (axis, 1))
+    state: split.Wanted = split.CutInput(1) if call.has(6) else whole
+    return split.Split((*wanted, state)[: len(call.op.inputs)], (axis, 1))
 
 
-def _routing(call: Call) -> tuple[int, int]:
+def routing(call: Call) -> tuple[int, int]:
     """Tokens, and how many matrices each goes through."""
     *tokens, chosen = call.shape(1)
     return math.prod(tokens), chosen
@@ -118,7 +119,7 @@ def _routed(call: Call) -> Cost:
     Inputs are x [T, K], or one a choice [T, k, K]; the choices [T, k]; the matrices [E, K, N]. Read
     are, as by com.microsoft:MoE, those that some token chooses.
     """
-    tokens, chosen = _routing(call)
+    tokens, chosen = routing(call)
     number, *sizes = call.shape(2)
     used = 1 - (1 - min(1, chosen / max(1, number))) ** tokens
     read = call.bytes_of(0, 1) + used * call.bytes_of(2)
@@ -137,7 +138,7 @@ def _routed_types(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
 
 def _routed_products(call: Call) -> Products:
     """Tokens spread evenly over the matrices that are used."""
-    tokens, chosen = _routing(call)
+    tokens, chosen = routing(call)
     number, inner, columns = call.shape(2)
     used = max(1, min(number, tokens * chosen))
     rows = max(1, -(-tokens * chosen // used))
@@ -177,6 +178,7 @@ OPERATORS: tuple[Operator, ...] = (
         types=_scan_types,
         array=no_array("a recurrence over tokens, which is neither a product nor a map"),
         split=_scan_split,
+        gradient=states.carried(6),
         special=True,
     ),
     _family.row(
@@ -185,6 +187,6 @@ OPERATORS: tuple[Operator, ...] = (
         types=_routed_types,
         array=_routed_products,
         split=_routed_split,
-        gradient=no_gradient("experts of a single product are not trained yet"),
+        gradient=states.routed,
     ),
 )

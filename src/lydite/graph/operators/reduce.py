@@ -9,7 +9,7 @@ from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Work
 from lydite.graph.operators.decompositions import fused
 from lydite.graph.operators.gradients import elementwise
 from lydite.graph.operators.gradients import move as gradients
-from lydite.graph.operators.missing import UNWRITTEN, WHOLE, runtimes, usual
+from lydite.graph.operators.missing import WHOLE, runtimes, usual
 from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import like, pairs_of_rows
 
@@ -75,6 +75,17 @@ _GRADIENTS = {
     "ReduceMean": gradients.reduce,
     "ReduceMax": gradients.reduce_extreme,
     "ReduceMin": gradients.reduce_extreme,
+    **dict.fromkeys(
+        (
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceSumSquare",
+            "ReduceProd",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+        ),
+        gradients.reduce_nonlinear,
+    ),
     "ArgMax": ZERO,
     "ArgMin": ZERO,
 }
@@ -87,7 +98,7 @@ OPERATORS: tuple[Operator, ...] = (
         _standard.row(
             name,
             work,
-            gradient=_GRADIENTS.get(name, UNWRITTEN),
+            gradient=_GRADIENTS[name],
             split=split.reduced(sums=name == "ReduceSum"),
             precision="float32" if name in ("ReduceSum", "ReduceMean", "ReduceProd") else "widest",
             folds=name in ("ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum"),

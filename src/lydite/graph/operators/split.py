@@ -297,6 +297,19 @@ def reshape(call: SplitCall) -> Split | None:
     return Split((Want.KEEP, Constant(tuple(after), "shape")), (place,))
 
 
+def expanded(call: SplitCall) -> Split | None:
+    """Along an axis that is not expanded, to sizes that are constant."""
+    axis = call.cuts[0]
+    if axis is None:
+        return call.kept(None)
+    sizes = call.out_dims()
+    place = axis + len(sizes) - len(call.dims(0))
+    if call.dims(0)[axis] != sizes[place]:
+        return None
+    sizes[place] = call.divided(sizes[place], f"axis {place}")
+    return Split((Want.KEEP, Constant(tuple(sizes), "sizes")), (place,))
+
+
 def reordered(call: SplitCall) -> Split | None:
     """Axes added, removed or merged, with the elements in unchanged order."""
     axis = call.cuts[0]
@@ -376,10 +389,17 @@ def same_sizes(call: SplitCall) -> Split | None:
 
 
 def attention(call: SplitCall) -> Split | None:
-    """Each rank has its own query and key heads, and their part of the cache."""
+    """Each rank has its own query and key heads, and their part of the cache.
+
+    Of a single key head, which is whole, every rank has the cache.
+    """
     axis = call.cuts[0]
     if axis is None:
         return None
+    if call.attr("kv_num_heads") == 1 and call.cuts[1] is None and call.cuts[2] is None:
+        queries = call.divided(int(call.attr("q_num_heads") or 1), "q_num_heads")
+        shared = [Want.ENTER if i in (1, 2) else Want.KEEP for i in range(len(call.op.inputs))]
+        return Split(tuple(shared), (axis, None, None), {"q_num_heads": queries})
     heads = {
         name: call.divided(int(count), name)
         for name in ("q_num_heads", "kv_num_heads")
@@ -393,6 +413,31 @@ def attention(call: SplitCall) -> Split | None:
         if call.cuts[index] is None:
             inputs[index] = CutInput(axis)
     return Split(tuple(inputs), (axis, 1, 1), heads)
+
+
+def linear_attention(call: SplitCall) -> Split | None:
+    """Each rank has its own heads, their states, decays and corrections.
+
+    A query or key that all heads share is whole, and each rank takes the part of its heads.
+    """
+    axis = next((cut for cut in call.cuts[:3] if cut is not None), None)
+    if axis is None:
+        return None
+    counts = {
+        name: call.divided(int(call.attr(name)), name) for name in ("q_num_heads", "kv_num_heads")
+    }
+    forms: tuple[Wanted, ...] = (*[axis] * 3, CutInput(1), axis, axis)
+    wanted = [form if call.has(i) else Want.KEEP for i, form in enumerate(forms)]
+    return Split(tuple(wanted[: len(call.op.inputs)]), (axis, 1), counts)
+
+
+def channels(call: SplitCall) -> Split | None:
+    """A convolution of each channel by itself: each rank has its own, and their earlier samples."""
+    if call.cuts[0] != 1:
+        return None
+    forms: tuple[Wanted, ...] = (1, 0, 0, CutInput(1))
+    wanted = [form if call.has(i) else Want.KEEP for i, form in enumerate(forms)]
+    return Split(tuple(wanted[: len(call.op.inputs)]), (1, 1))
 
 
 def heads(call: SplitCall) -> Split | None:

@@ -40,14 +40,34 @@ def linear(call: SplitCall) -> Split | None:
     return by_weight(call, len(call.dims(0)) - 1, rows_axis=1)
 
 
-def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
-    """Split by columns where the data are whole, by rows where they are split along axis `last`."""
+_NARROW, _FEW = 8, 64
+"""A product with so few columns, and this many times as many rows, is a gate or a router."""
+
+
+def _stays_whole(rows: int, columns: int, ranks: int) -> bool:
+    """Whether a product is a gate or router, of which every rank has all."""
+    return (columns % ranks != 0 or columns < _FEW) and columns * _NARROW <= rows
+
+
+def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split | None:
+    """Split by columns where the data are whole, by rows where they are split along axis `last`.
+
+    A gate or router stays whole, as in Megatron-Core and vLLM (`ReplicatedLinear`): one whose
+    columns are few or do not divide.
+    """
     biases = [index for index in range(2, len(call.op.inputs))]
-    if call.cuts[0] == last:
+    parted = call.cuts[0] == last
+    held = call.cuts[1]  # of a weight that another operator uses too, such as a tied embedding
+    if held == rows_axis or (parted and held is None):
         kept = (Want.KEEP,) * len(biases)
-        return Split((Want.KEEP, rows_axis, *kept), (Summed.SUM,), product=True)
+        data = Want.KEEP if parted else last
+        return Split((data, rows_axis, *kept), (Summed.SUM,), product=True)
+    rows, columns = call.dims(1)[rows_axis], call.dims(1)[1 - rows_axis]
+    if _stays_whole(rows, columns, call.ranks):
+        return None
     cut: list[Wanted] = [0 if call.has(index) else Want.KEEP for index in biases]
-    return Split((Want.ENTER, 1 - rows_axis, *cut), (last,), product=True)
+    data = Want.REPLICATE if parted else Want.ENTER
+    return Split((data, 1 - rows_axis, *cut), (last,), product=True)
 
 
 def _batched(call: SplitCall) -> Split | None:
@@ -107,6 +127,8 @@ def packed_matmul(call: SplitCall) -> Split | None:
     """MatMulNBits: weight [columns, blocks of rows, bytes of a block], scales [columns, blocks]."""
     last = len(call.dims(0)) - 1
     rows = call.cuts[0] == last
+    if not rows and _stays_whole(int(call.attr("K")), int(call.attr("N")), call.ranks):
+        return None
     axis = 1 if rows else 0
     name = "K" if rows else "N"
     attrs = {name: int(call.attr(name)) // call.ranks}

@@ -145,13 +145,17 @@ def _attention(call: Call) -> Cost:
     return Cost(attention_flops(batch * heads * queries * keys, size, value))
 
 
-def _experts(saved: int, first: int, second: int) -> WorkRule:
-    """Data or weight gradients: two FLOPs per element of both matrices and token."""
+def _experts(saved: int, first: int, second: int, *, matrices: bool) -> WorkRule:
+    """Data or weight gradients: two FLOPs per element of both matrices and token.
+
+    The `matrices` are read for the data; for the weights they only say how large a gradient is.
+    """
 
     def rule(call: Call) -> Cost:
         routed = call.shape(saved)[0]
         elements = sum(math.prod(call.shape(i)[1:]) for i in (first, second))
-        return Cost(2 * routed * elements)
+        read = (i for i in range(len(call.ins)) if matrices or i not in (first, second))
+        return Cost(2 * routed * elements, call.bytes_of(*read))
 
     return rule
 
@@ -273,14 +277,14 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _gradients.row(
         "lydite:MoEInputGrad",
-        _experts(4, 2, 3),
+        _experts(4, 2, 3, matrices=True),
         types=typed.like(0, 1, 4),
         array=products.experts_gradient(4, 2, 3),
     ),
     _gradients.row(
         "lydite:MoEWeightGrad",
-        _experts(3, 1, 2),
-        types=typed.like(1, 2),
+        _experts(3, 1, 2, matrices=False),
+        types=typed.like(1, 2, 6, 7),
         array=products.experts_gradient(3, 1, 2),
     ),
 )

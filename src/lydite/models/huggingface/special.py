@@ -97,10 +97,11 @@ def _diffllama(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 
 
 def _doge(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """Values give a score to be added; all keys count where they are no more than a window."""
+    """Values give a score to be added, and the keys of the greatest ones are attended to."""
     c.only("is_moe", False)
-    c.skip("keep_window_size", "num_experts", "num_experts_per_tok")
-    return (attention(c, layer, value_bias=True),)
+    c.skip("num_experts", "num_experts_per_tok")
+    top = c.size("keep_window_size", default=2048)
+    return (attention(c, layer, value_bias=True, index_top=top),)
 
 
 def _doge_stack(c: Config, values: dict[str, Any]) -> None:

@@ -102,11 +102,16 @@ def _axes(call: GradientCall) -> list[int]:
     return sorted(axis % rank for axis in (given or range(rank)))
 
 
+def _kept(call: GradientCall) -> list[int]:
+    """Sizes of the output with every reduced axis kept at 1."""
+    axes = _axes(call)
+    return [1 if i in axes else size for i, size in enumerate(call.shape(0))]
+
+
 def reduce(call: GradientCall) -> Sequence[Tensor | None]:
     """Sum and mean: dy broadcast over the reduced axes, for the mean divided by their length."""
     dims, axes = call.shape(0), _axes(call)
-    kept = [1 if i in axes else size for i, size in enumerate(dims)]
-    dy = call.reshaped(call.dy(), kept)
+    dy = call.reshaped(call.dy(), _kept(call))
     if call.op.op_type == "ReduceMean":
         dy = call.std("Div", dy, call.number(math.prod(dims[i] for i in axes), dy))
     return [call.std("Expand", dy, call.integers(dims))]
@@ -114,11 +119,37 @@ def reduce(call: GradientCall) -> Sequence[Tensor | None]:
 
 def reduce_extreme(call: GradientCall) -> Sequence[Tensor | None]:
     """dy where the input equals the extreme value."""
-    dims, axes = call.shape(0), _axes(call)
-    kept = [1 if i in axes else size for i, size in enumerate(dims)]
+    kept = _kept(call)
     hit = call.std("Equal", call.x(), call.reshaped(call.y(), kept))
     dy = call.reshaped(call.dy(), kept)
     return [call.std("Where", hit, dy, call.number(0, dy))]
+
+
+def reduce_nonlinear(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy times the derivative of a norm, product or logarithm of sums by each element."""
+    kept = _kept(call)
+    dy = call.reshaped(call.dy(), kept)
+
+    def y() -> Tensor:
+        return call.reshaped(call.y(), kept)
+
+    def times(factor: Tensor) -> list[Tensor | None]:
+        return [call.std("Mul", dy, factor)]
+
+    match call.op.op_type:
+        case "ReduceL1":
+            return times(call.std("Sign", call.x()))
+        case "ReduceL2":
+            return times(call.std("Div", call.x(), y()))
+        case "ReduceSumSquare":
+            return times(call.std("Mul", call.x(), call.number(2, dy)))
+        case "ReduceProd":
+            return times(call.std("Div", y(), call.x()))
+        case "ReduceLogSum":  # 1 / sum(x), the same for every element
+            slope = call.std("Div", dy, call.std("Exp", y()))
+            return [call.std("Expand", slope, call.integers(call.shape(0)))]
+        case _:  # ReduceLogSumExp: a softmax
+            return times(call.std("Exp", call.std("Sub", call.x(), y())))
 
 
 def resize(call: GradientCall) -> Sequence[Tensor | None]:

@@ -81,9 +81,12 @@ def rotary(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def experts(call: GradientCall) -> Sequence[Tensor | None]:
-    """Data and weight gradients are separate operators; inputs tokens, router, up, (bias), down."""
-    if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
-        raise GraphError("no gradient with biases or a third matrix", where=f"{call.op.name} (MoE)")
+    """Data and weight gradients are separate operators.
+
+    Inputs are tokens, router, the first matrices and biases, the second matrices and biases.
+    """
+    if any(call.has(i) for i in range(6, len(call.op.inputs))):
+        raise GraphError("no gradient with a third matrix", where=f"{call.op.name} (MoE)")
     data, router, inner = call.emit(
         "MoEInputGrad",
         call.x(0),
@@ -95,7 +98,8 @@ def experts(call: GradientCall) -> Sequence[Tensor | None]:
         outputs=3,
         **call.attrs,
     )
-    up, down = call.emit(
+    biases = [call.x(i) for i in (3, 5) if call.has(i)]
+    up, down, *rest = call.emit(
         "MoEWeightGrad",
         call.x(0),
         call.x(2),
@@ -103,7 +107,9 @@ def experts(call: GradientCall) -> Sequence[Tensor | None]:
         call.y(1),
         inner,
         call.dy(),
-        outputs=2,
+        *biases,
+        outputs=2 + len(biases),
         **call.attrs,
     )
-    return [data, router, up, None, down]
+    of_biases = [rest.pop(0) if call.has(i) else None for i in (3, 5)]
+    return [data, router, up, of_biases[0], down, of_biases[1]]

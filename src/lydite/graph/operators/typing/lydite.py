@@ -63,6 +63,14 @@ def like(*indices: int) -> TypeRule:
     return rule
 
 
+def like_named(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
+    """Each output has the type of the input whose index the attribute `of` gives."""
+    named = op.attrs.get("of")
+    if not isinstance(named, tuple):
+        raise ValueError("the attribute of is missing")
+    return [_at(inputs, int(index)) for index in named]
+
+
 def by_shape(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
     """Sizes are given by the attribute `shape`."""
     shape = op.attrs.get("shape")
