@@ -16,6 +16,7 @@ from lydite.graph import Builder, write_onnx
 from lydite.mlperf import harness
 from lydite.mlperf.adapter import Adapter
 from lydite.mlperf.batching import Batching
+from lydite.mlperf.dataset import save
 from lydite.mlperf.loadgen import DETAIL, check_memory, read_detail
 from lydite.mlperf.sut import SystemUnderTest
 
@@ -221,6 +222,57 @@ def test_an_adapter_says_tokens_in_all_scenarios(talk, tmp_path):
     server = [rule.name for rule in result.runs[3].verdict.rules if not rule.passed]
     both = ["early stopping, time to first token", "early stopping, time per output token"]
     assert server == both  # LoadGen's log says nothing of the first token here
+
+
+ANSWERS = Adapter(
+    "answers",
+    "",
+    lambda folder: [(i, f"{i} {i + 1} 7") for i in range(24)],
+    lambda item: {"x": np.array([item])},
+    target=0.5,
+    generate=generate,
+    text=lambda tokens: " ".join(map(str, tokens)),
+    metric="rouge",
+)
+
+
+def test_texts_of_tokens_are_scored_by_rouge(talk, tmp_path):
+    """An answer of n = 2 to 4 tokens has two words of the label's three."""
+    pytest.importorskip("rouge_score", reason="rouge-score is not installed")
+    given = {**talk, "adapter": talk["adapter"].replace("TALK", "ANSWERS"), "mode": "accuracy"}
+    (run,) = ly.mlperf_run("answers", scenario="offline", out=tmp_path / "runs", **given).runs
+    shares = []
+    for first in range(24):
+        said = range(first, first + 2 + first % 3)
+        common = 2 + (7 in said[2:])
+        shares.append(2 * common / (len(said) + 3))
+    assert run.quality.metric == "rouge1"
+    assert run.quality.value == pytest.approx(np.mean(shares))
+    assert run.quality.others["tokens_per_sample"] == 3
+    text = (run.folder / "accuracy.txt").read_text()
+    assert text.startswith("{'rouge1': ")
+    assert "'tokens_per_sample': 3.0" in text
+
+
+def test_a_detection_net_is_scored_by_its_boxes(tmp_path):
+    """The net says what it is given: two rows, of which the second fills up."""
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    g = Builder("boxes")
+    x = g.input("x", (1, 2, 7))
+    path = write_onnx(g.build(g.relu(x)), tmp_path / "boxes.onnx", weights=True)
+    rows = np.zeros((3, 2, 7), np.float32)
+    rows[:, 0] = [0, 0, 0, 0.5, 0.5, 0.9, 4]  # the upper left quarter, as category 4
+    labels = np.zeros((3, 2, 6))
+    labels[:, 0] = [-1, 0, 0, 20, 10, 0]
+    labels[:, 1] = [4, 0, 0, 10, 5, 0]
+    labels[2, 1] = [4, 10, 5, 10, 5, 0]  # elsewhere
+    save(tmp_path / "data", "quarters", {"x": rows}, labels, {})
+    given = {"mode": "accuracy", "data": tmp_path / "data", "out": tmp_path / "runs"}
+    (run,) = ly.mlperf_run(str(path), scenario="offline", **given).runs
+    # in order of the images 2 of 3 are found, with a precision of 1 up to a recall of 2/3
+    assert run.quality.metric == "mAP"
+    assert run.quality.value == pytest.approx(67 / 101)
+    assert (run.folder / "accuracy.txt").read_text().startswith("mAP=66.337%\n")
 
 
 def test_a_submission_run_judges_both_of_its_parts(talk, tmp_path):
