@@ -162,6 +162,26 @@ def test_another_round_and_too_many_queries_are_refused_before_anything_runs(net
         check_memory(2 * 600e9 / 10_000 * 1.074, 4 << 30)
 
 
+def test_runs_that_were_made_are_told_where_a_later_one_is_refused(net, tmp_path, monkeypatch):
+    """A net of 40 us cannot run SingleStream in little memory; Offline before it is not lost."""
+    from lydite.api.mlperf import request
+
+    def little(queries, most_bytes, scenario="SingleStream"):
+        check_memory(1e9 if scenario == "MultiStream" else queries, most_bytes, scenario)
+
+    monkeypatch.setattr(request, "check_memory", little)
+    given = {**SHORT, "min_queries": 662, "expected_latency": 1.0, "expected_qps": 2000.0}
+    result = ly.mlperf_run(net, scenario="offline,multistream", out=tmp_path, **given)
+    first, second = result.runs
+    assert first.verdict.word in ("VALID", "INVALID")
+    assert second.verdict.word == "INTERRUPTED"
+    assert "1,000,000,000 queries" in second.verdict.stopped
+    assert "INTERRUPTED" in result.summary()
+    assert json.loads(json.dumps(result.document()))["runs"][1]["queries"] == 0
+    with pytest.raises(InputError, match="1,000,000,000 queries"):
+        ly.mlperf_run(net, scenario="multistream", out=tmp_path, **given)
+
+
 def test_what_a_run_needs_is_asked_for(net):
     with pytest.raises(InputError, match="target_qps is given"):
         ly.mlperf_run(net, scenario="server", **SHORT)

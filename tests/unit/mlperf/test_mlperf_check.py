@@ -278,6 +278,64 @@ def test_a_large_file_and_a_link_are_named(good, tmp_path):
     assert {fault.found for fault in check(root, ROUND)} == {"60 MiB", "a link"}
 
 
+def opened(good, root, mapping):
+    """The good tree as one of the open division, whose model is the submitter's own."""
+    shutil.copytree(good / "closed", root / "open")
+    org = root / "open" / "ORG"
+    (org / "results/SYS/resnet").rename(org / "results/SYS/digits")
+    described = json.loads((org / "systems/SYS.json").read_text()) | {"division": "open"}
+    put(org / "systems/SYS.json", json.dumps(described))
+    for folder in (org / "results/SYS/digits").iterdir():
+        shutil.rmtree(folder / "TEST01")  # which open submissions need not have
+    if mapping is not None:
+        put(org / tree.MAPPING, mapping if isinstance(mapping, str) else json.dumps(mapping))
+    return org
+
+
+def test_a_model_of_ones_own_is_judged_as_the_benchmark_that_it_is_mapped_to(good, tmp_path):
+    org = opened(good, tmp_path, {"digits": "resnet"})
+    assert check(tmp_path, ROUND) == []
+    stream, folder = org / "results/SYS/digits/SingleStream", org / "results/SYS/digits/Server"
+    shutil.copytree(stream, folder)
+    server = {"early_stopping_met": True, "result_scheduled_samples_per_sec": 4000.0}
+    put(folder / tree.PERFORMANCE / "mlperf_log_detail.txt", detail("Server", **server))
+    put(
+        stream / "accuracy/mlperf_log_detail.txt",
+        detail("SingleStream", "AccuracyOnly").replace("50000", "5000"),
+    )
+    put(
+        stream / tree.PERFORMANCE / "mlperf_log_detail.txt",
+        detail("SingleStream", effective_min_duration_ms=60000),
+    )
+    found = {fault.found for fault in check(tmp_path, ROUND) if "Server" not in str(fault.path)}
+    assert found == {"5,000 samples", "effective_min_duration_ms 60000"}
+    assert not any("no scenario" in fault.found for fault in check(tmp_path, ROUND))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "wanted"),
+    [
+        (None, ["no benchmark for the model digits"]),
+        ({"other": "resnet"}, ["no benchmark for the model digits"]),
+        (
+            {"digits": "resnet51"},
+            ["digits is mapped to resnet51", "no benchmark for the model digits"],
+        ),
+        ({"digits": ["resnet"]}, ["digits is mapped to ['resnet']", "no benchmark for the"]),
+        ("{", ["no JSON", "no benchmark for the model digits"]),
+        ("[]", ["a list", "no benchmark for the model digits"]),
+    ],
+)
+def test_a_model_without_a_benchmark_is_a_fault_of_the_mapping(good, tmp_path, mapping, wanted):
+    """The official checker knows no other way to judge it, and ends in 'model not known'."""
+    org = opened(good, tmp_path, mapping)
+    faults = check(tmp_path, ROUND)
+    assert {fault.path for fault in faults} == {org / tree.MAPPING}
+    for fault, start in zip(faults, wanted, strict=True):
+        assert fault.found.startswith(start)
+    assert faults[-1].next_step == "lydite mlperf submission --map digits=BENCHMARK"
+
+
 def test_an_empty_folder_has_no_division(tmp_path):
     (fault,) = check(tmp_path, ROUND)
     assert "no division" in str(fault)
