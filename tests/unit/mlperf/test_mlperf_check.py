@@ -292,6 +292,25 @@ def opened(good, root, mapping):
     return org
 
 
+OF_QUERIES = {"result_mean_latency_ns": 946197, "result_99.00_percentile_latency_ns": 12839765}
+OF_QUERIES |= {"result_mean_query_latency_ns": 5_000_000}
+OF_QUERIES |= {"result_99.00_percentile_per_query_latency_ns": 16554152}
+
+
+@pytest.mark.parametrize(
+    ("p99", "found"), [(16554152, []), (12839765, ["result_99.00_percentile_per_query_latency_ns"])]
+)
+def test_the_summary_of_multistream_is_of_queries(good, tmp_path, p99, found):
+    """As LoadGen wrote both for a run whose samples are not done at once."""
+    shutil.copytree(good, tmp_path / "tree")
+    folder = tmp_path / "tree/closed/ORG/results/SYS/resnet/MultiStream" / tree.PERFORMANCE
+    put(folder / "mlperf_log_detail.txt", detail("MultiStream", **OF_QUERIES))
+    stated = f"99.00 percentile latency (ns)   : {p99}\n"
+    put(folder / "mlperf_log_summary.txt", SUMMARY + stated)
+    faults = [fault.found for fault in check(tmp_path / "tree", ROUND)]
+    assert faults == [f"{name} {p99}" for name in found]
+
+
 def test_a_model_of_ones_own_is_judged_as_the_benchmark_that_it_is_mapped_to(good, tmp_path):
     org = opened(good, tmp_path, {"digits": "resnet"})
     assert check(tmp_path, ROUND) == []
@@ -309,6 +328,12 @@ def test_a_model_of_ones_own_is_judged_as_the_benchmark_that_it_is_mapped_to(goo
     )
     found = {fault.found for fault in check(tmp_path, ROUND) if "Server" not in str(fault.path)}
     assert found == {"5,000 samples", "effective_min_duration_ms 60000"}
+    few = detail("MultiStream", effective_performance_sample_count=64)
+    put(stream.parent / "MultiStream" / tree.PERFORMANCE / "mlperf_log_detail.txt", few)
+    slow = detail("Server", **server, effective_target_latency_ns=20_000_000)
+    put(folder / tree.PERFORMANCE / "mlperf_log_detail.txt", slow)
+    found = {fault.found for fault in check(tmp_path, ROUND)}
+    assert {"effective_performance_sample_count 64", "effective_target_latency_ns 2e+07"} < found
     assert not any("no scenario" in fault.found for fault in check(tmp_path, ROUND))
 
 
