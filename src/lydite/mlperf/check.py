@@ -95,6 +95,7 @@ def _tree(folder: Path, chosen: Round) -> Iterator[Fault]:
             " or ".join(tree.DIVISIONS),
             "give the folder that holds the divisions",
         )
+        return
     yield from _simulated(folder)
     for division in divisions:
         for submitter in _folders(folder / division):

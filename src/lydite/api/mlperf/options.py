@@ -120,6 +120,10 @@ class RunOptions(Options):
         Path | None,
         Help("Calibration table of an int8 engine; default: the last of `mlperf calibrate`."),
     ] = None
+    dim: Annotated[
+        tuple[str, ...],
+        Help("Size of a symbolic dimension in a model file, as NAME=SIZE (repeatable)."),
+    ] = ()
     built_only: Annotated[bool, Help("Refuse to run an engine that is not built yet.")] = False
     config_ver: Annotated[
         str,
