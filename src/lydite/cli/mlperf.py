@@ -266,6 +266,12 @@ def submission(
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="Document on how scales were found.")
     ] = None,
+    map: Annotated[
+        str,
+        typer.Option(
+            "--map", help="Benchmarks of models of your own, in open: MODEL=BENCHMARK, ..."
+        ),
+    ] = "",
     round: Annotated[str, typer.Option("--round", help="Round of MLPerf Inference.")] = "v6.1",
     force: Annotated[bool, typer.Option("--force", help="Write over an older tree.")] = False,
     json: options.Json = False,
@@ -280,6 +286,7 @@ def submission(
         division=division,
         system=system,
         calibration=calibration,
+        map=map,
         round=round,
         force=force,
     )
@@ -300,10 +307,10 @@ def check(
     ] = "",
     json: options.Json = False,
 ) -> None:
-    """Check a submission: every fault with its path and what to do; exit code 1 if any."""
+    """Check a submission: every fault with its path and what to do; exit code 1 if refused."""
     from lydite.cli.show import deliver, session
 
     result = session().mlperf_check(folder, round=round, official=official, submitter=submitter)
     deliver(result, json=json)
-    if not result.ok:
+    if not result.ok or result.official is False:
         raise typer.Exit(1)

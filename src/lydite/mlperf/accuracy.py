@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 
@@ -29,6 +29,25 @@ FACTORS = (0.99, 0.999)
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked of a further figure.
+
+    Attributes:
+        least: Least value that passes.
+        most: Greatest value that passes; None for any.
+        reference: The reference's value; None where none is known.
+    """
+
+    least: float
+    most: float | None = None
+    reference: float | None = None
+
+    def passed(self, value: float) -> bool:
+        """Whether a value passes."""
+        return value >= self.least - 1e-12 and (self.most is None or value <= self.most)
+
+
+@dataclass(frozen=True)
 class Quality:
     """What is known of an engine's answers on a data set.
 
@@ -42,6 +61,7 @@ class Quality:
         floor: Least share that passes; None where nothing is asked for.
         factor: Share of the reference that the floor is; 0 where it is stated by itself.
         others: Further figures by name.
+        asked: What is asked of those of them that are judged as well.
         engine: Digest of the engine.
         data: Digest of the data set.
     """
@@ -55,6 +75,7 @@ class Quality:
     floor: float | None = None
     factor: float = 0.0
     others: Mapping[str, float] = field(default_factory=dict)
+    asked: Mapping[str, Asked] = field(default_factory=dict)
     engine: str = ""
     data: str = ""
 
@@ -67,17 +88,27 @@ class Quality:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the value meets the floor; None where nothing is asked for."""
-        return None if self.floor is None else self.value >= self.floor - 1e-12
+        """Whether all figures meet what is asked of them; None where nothing is."""
+        if self.floor is None:
+            return None
+        further = (asked.passed(self.others[name]) for name, asked in self.asked.items())
+        return self.value >= self.floor - 1e-12 and all(further)
 
     def meets(self, factor: float) -> bool | None:
-        """Whether the value is at least a share of the reference; None without a reference."""
-        return None if self.reference is None else self.value >= factor * self.reference - 1e-12
+        """Whether each figure is at least a share of its reference; None without a reference."""
+        if self.reference is None:
+            return None
+        pairs = [(self.value, self.reference)]
+        for name, asked in self.asked.items():
+            if asked.reference is not None:
+                pairs.append((self.others[name], asked.reference))
+        return all(value >= factor * reference - 1e-12 for value, reference in pairs)
 
     @property
     def text(self) -> str:
         """The verdict in a line."""
         more = "".join(f", {name} {value:.6g}" for name, value in self.others.items())
+        failed = [name for name, asked in self.asked.items() if not asked.passed(self.others[name])]
         if self.kind == FIDELITY:
             return (
                 f"none: no labels; fidelity to {self.source}: {self.metric} "
@@ -96,7 +127,7 @@ class Quality:
         elif self.floor is not None:
             word = "passes" if self.passed else "FAILS"
             said += f": {word} {self.floor:.3%} ({self.source})"
-        return said
+        return said + (f"; FAILS in {', '.join(failed)}" if failed else "")
 
 
 def read_log(
@@ -190,8 +221,10 @@ def keep(quality: Quality) -> None:
 def known(engine: str, data: str) -> Quality | None:
     """The verdict on an engine on a data set, if there was one."""
     try:
-        quality = Quality(**json.loads(_path(engine, data).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        told = json.loads(_path(engine, data).read_text("utf-8"))
+        asked = {name: Asked(**fields) for name, fields in told.pop("asked", {}).items()}
+        quality = Quality(**told, asked=asked)
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     return quality if (quality.engine, quality.data) == (engine, data) else None
 
@@ -202,13 +235,34 @@ def write_text(folder: Path, quality: Quality) -> None:
     The last line is the checksum of the whole log, which a submission shortens.
     """
     hash_line = f"hash={checksum(folder / ACCURACY)}"
-    good = round(quality.value * quality.samples)
+    first = _FORMS.get(quality.metric, _plain)(quality)
     if quality.kind == FIDELITY:
         first = f"fidelity={quality.value:.3%}, samples={quality.samples}"
-    elif quality.metric == "f1":
-        scores = {"exact_match": quality.others["exact_match"] * 100, "f1": quality.value * 100}
-        first = json.dumps(scores)
-    else:
-        first = f"accuracy={quality.value:.3%}, good={good}, total={quality.samples}"
     write_atomic(folder / TEXT, f"{first}\n{hash_line}\n")
     write_atomic(folder / RECORD, json.dumps(asdict(quality), indent=1) + "\n")
+
+
+def _plain(quality: Quality) -> str:
+    good = round(quality.value * quality.samples)
+    return f"accuracy={quality.value:.3%}, good={good}, total={quality.samples}"
+
+
+def _squad(quality: Quality) -> str:
+    scores = {"exact_match": quality.others["exact_match"] * 100, "f1": quality.value * 100}
+    return json.dumps(scores)
+
+
+def _rouge(quality: Quality) -> str:
+    """As Python writes a table, because the checker looks for single quotes."""
+    figures = {quality.metric: quality.value, **quality.others}
+    shares = {k: round(v * 100, 4) for k, v in figures.items() if k.startswith("rouge")}
+    counts = {k: round(v, 1) for k, v in figures.items() if k not in shares}
+    return str({**shares, **counts, "gen_num": quality.samples})
+
+
+_FORMS: dict[str, Callable[[Quality], str]] = {
+    "f1": _squad,
+    "mAP": lambda quality: f"mAP={quality.value:.3%}",
+    "rouge1": _rouge,
+}
+"""How accuracy.txt states a metric, as the reference scripts of MLPerf print it."""

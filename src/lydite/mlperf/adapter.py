@@ -36,6 +36,9 @@ class Adapter:
         target: Least share that passes; None for 99 % of the fp32 engine's.
         generate: From a sample's inputs to its output tokens, one after the other; None where the
             model itself is run. The run then counts tokens.
+        text: From a sample's output tokens to their text, which is what is scored; None where the
+            tokens are.
+        metric: Name of the metric where score is None; "" for the labels' usual one.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Adapter:
     score: Callable[[Sequence[np.ndarray], Sequence[Any]], float] | None = None
     target: float | None = None
     generate: Callable[[Mapping[str, np.ndarray]], Iterable[int]] | None = None
+    text: Callable[[Sequence[int]], str] | None = None
+    metric: str = ""
 
 
 ADAPTERS: Registry[Adapter] = Registry("lydite.mlperf", "adapter", {})
@@ -123,7 +128,8 @@ def prepared(adapter: Adapter, source: Path, folder: Path) -> DataSet:
     if not labels:
         raise InputError("gives no samples", where=f"adapter {adapter.name}", allowed=str(source))
     inputs = {name: _stacked(arrays, name, adapter) for name, arrays in columns.items()}
-    return save(folder, adapter.name, inputs, _labels(labels, adapter), {"from": str(source)})
+    told, origin = _labels(labels, adapter), {"from": str(source)}
+    return save(folder, adapter.name, inputs, told, origin, adapter.metric)
 
 
 def _stacked(arrays: Sequence[np.ndarray], name: str, adapter: Adapter) -> np.ndarray:

@@ -9,7 +9,7 @@ audits that did not take effect.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lydite.mlperf.check_accuracy import check_accuracy
 from lydite.mlperf.check_audit import check_audit
 from lydite.mlperf.check_logs import check_performance
 from lydite.mlperf.fault import Fault
-from lydite.mlperf.round import Benchmark, Round
+from lydite.mlperf.round import SCENARIOS, Benchmark, Round
 from lydite.records import dataclass
 
 _MOST_FAULTS = 10_000
@@ -95,6 +95,7 @@ def _tree(folder: Path, chosen: Round) -> Iterator[Fault]:
             " or ".join(tree.DIVISIONS),
             "give the folder that holds the divisions",
         )
+        return
     yield from _simulated(folder)
     for division in divisions:
         for submitter in _folders(folder / division):
@@ -131,10 +132,12 @@ def _submitter(root: Path, division: str, chosen: Round) -> Iterator[Fault]:
     if not (root / "results").is_dir():
         yield Fault(root / "results", "missing", "a folder for each system", "add it")
         return
+    mapping = (yield from _mapping(root, chosen)) if division == "open" else {}
     for system in _folders(root / "results"):
         described = yield from _system(root, system.name, division)
         for benchmark in _folders(system):
-            yield from _benchmark(root, division, system.name, described, benchmark, chosen)
+            names = (mapping.get(benchmark.name, benchmark.name), benchmark)
+            yield from _benchmark(root, division, system.name, described, *names, chosen)
     if division == "closed" and not _calibration(root):
         yield Fault(
             root,
@@ -142,6 +145,25 @@ def _submitter(root: Path, division: str, chosen: Round) -> Iterator[Fault]:
             "calibration.md or calibration_process.adoc in src or beside it",
             "describe how scales were found, or that nothing was quantised",
         )
+
+
+def _mapping(root: Path, chosen: Round) -> Generator[Fault, None, dict[str, str]]:
+    """Faults of the mapping of models in the open division; returns the benchmarks by model."""
+    path = root / tree.MAPPING
+    if not path.exists():
+        return {}
+    told = read_json(path)
+    if isinstance(told, Fault):
+        yield told
+        return {}
+    found: dict[str, str] = {}
+    for model, benchmark in told.items():
+        if isinstance(benchmark, str) and benchmark in chosen.benchmarks:
+            found[model] = benchmark
+        else:
+            names = ", ".join(chosen.benchmarks)
+            yield Fault(path, f"{model} is mapped to {str(benchmark)[:60]}", names, "choose one")
+    return found
 
 
 def _layout(root: Path, chosen: Round) -> Iterator[Fault]:
@@ -233,35 +255,57 @@ def _is_number(text: str) -> bool:
 
 
 def _benchmark(
-    root: Path, division: str, system: str, type_: str, folder: Path, chosen: Round
+    root: Path,
+    division: str,
+    system: str,
+    type_: str,
+    name: str,
+    folder: Path,
+    chosen: Round,
 ) -> Iterator[Fault]:
-    row = chosen.benchmarks.get(folder.name)
+    """Faults of one benchmark, of whose name the folder's may be a model of it."""
+    row = chosen.benchmarks.get(name)
     if row is None:
-        if division == "open":
-            return  # any model may stand there; its mapping is the submitter's
-        try:
-            hint = f"name the folder {chosen.named(folder.name)[0]}"
-        except InputError as error:
-            hint = error.hint or error.what
-        yield Fault(folder, "no benchmark of this round", chosen.name, hint)
+        yield _unknown(root, division, folder, chosen)
         return
     present = {p.name: p for p in _folders(folder)}
-    yield from _scenarios(folder, row, type_, set(present), division)
+    known = (*SCENARIOS, "Interactive") if division == "open" else (*row.scenarios, "Interactive")
+    yield from _scenarios(folder, row, type_, known, set(present), division)
     for scenario, path in present.items():
-        if scenario in (*row.scenarios, "Interactive"):
+        if scenario in known:
             place = Place(root, division, system, folder.name, row, scenario, path, chosen)
             for rule in SCENARIO_RULES:
                 yield from rule(place)
 
 
+def _unknown(root: Path, division: str, folder: Path, chosen: Round) -> Fault:
+    """A folder that is no benchmark of the round."""
+    if division == "open":
+        return Fault(
+            root / tree.MAPPING,
+            f"no benchmark for the model {folder.name}",
+            f'{{"{folder.name}": one of {", ".join(chosen.benchmarks)}}}',
+            f"lydite mlperf submission --map {folder.name}=BENCHMARK",
+        )
+    try:
+        hint = f"name the folder {chosen.named(folder.name)[0]}"
+    except InputError as error:
+        hint = error.hint or error.what
+    return Fault(folder, "no benchmark of this round", chosen.name, hint)
+
+
 def _scenarios(
-    folder: Path, row: Benchmark, type_: str, present: set[str], division: str
+    folder: Path,
+    row: Benchmark,
+    type_: str,
+    known: Sequence[str],
+    present: set[str],
+    division: str,
 ) -> Iterator[Fault]:
     """Scenarios that are missing, and those that the benchmark does not have."""
-    for scenario in sorted(present - {*row.scenarios, "Interactive"}):
-        yield Fault(
-            folder / scenario, "no scenario of this benchmark", ", ".join(row.scenarios), "drop it"
-        )
+    for scenario in sorted(present - {*known}):
+        allowed = ", ".join(row.scenarios if division != "open" else known)
+        yield Fault(folder / scenario, "no scenario of this benchmark", allowed, "drop it")
     if division == "open":
         return
     for kind, needed in (("datacenter", row.datacenter), ("edge", row.edge)):

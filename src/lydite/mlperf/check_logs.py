@@ -39,14 +39,14 @@ def check_performance(
     yield from _verdict(detail, values, scenario, percentile)
     minimum = chosen.min_duration_ms if row.min_duration_ms is None else row.min_duration_ms
     yield from at_least(detail, values, "effective_min_duration_ms", minimum, "run longer")
+    samples = (row.samples_interactive if scenario == "Interactive" else 0) or row.samples
+    yield from at_least(detail, values, "effective_performance_sample_count", samples, RERUN)
+    yield from _limits(detail, values, row, scenario)
     if division != "open":
-        samples = (row.samples_interactive if scenario == "Interactive" else 0) or row.samples
-        yield from at_least(detail, values, "effective_performance_sample_count", samples, RERUN)
         if scenario == "Offline":
             yield from at_least(
                 detail, values, "effective_samples_per_query", row.min_samples, RERUN
             )
-        yield from _limits(detail, values, row, scenario)
         if row.equal_issue and not values.get("effective_sample_concatenate_permutation"):
             yield Fault(
                 detail, "no equal issue", "equal issue", "set sample_concatenate_permutation"
@@ -63,11 +63,13 @@ def _summary(path: Path, values: dict[str, Any]) -> Iterator[Fault]:
     said, logged = match[1] if match else "no verdict", values.get("result_validity")
     if logged is not None and said != logged:
         yield Fault(path, said, f"{logged}, as the detail log says", "use both logs of one run")
+    of_queries = "result_mean_query_latency_ns" in values  # MultiStream's summary is of queries
+    p99, mean = ("per_query_latency", "query_latency") if of_queries else ("latency", "latency")
     pairs = (
         (r"Samples per second:\s*(\S+)", "result_samples_per_second", 1e-3),
         (r"Completed samples per second\s*:\s*(\S+)", "result_completed_samples_per_sec", 1e-2),
-        (r"99\.00 percentile latency \(ns\)\s*:\s*(\d+)", "result_99.00_percentile_latency_ns", 0),
-        (r"Mean latency \(ns\)\s*:\s*(\d+)", "result_mean_latency_ns", 0),
+        (r"99\.00 percentile latency \(ns\)\s*:\s*(\d+)", f"result_99.00_percentile_{p99}_ns", 0),
+        (r"Mean latency \(ns\)\s*:\s*(\d+)", f"result_mean_{mean}_ns", 0),
     )
     for pattern, key, tolerance in pairs:
         match, value = re.search(pattern, text), values.get(key)

@@ -7,6 +7,7 @@ last what came out. `lydite.mlperf.harness` starts it and watches.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from lydite.mlperf.dataset import DataSet, read
 from lydite.mlperf.engine import Loaded, read_spec
 from lydite.mlperf.loadgen import Issue, check_memory, completer, token_tellers
 from lydite.mlperf.loadgen import run as run_loadgen
-from lydite.mlperf.schedule import offline_samples
+from lydite.mlperf.schedule import QUERY_BYTES, offline_samples
 from lydite.mlperf.sut import Engine, SystemUnderTest
 from lydite.mlperf.token_sut import Generating, Piloted, Sleeping, TokenEngine, TokenSystem
 from lydite.mlperf.tokens import TOKENS, TokenService
@@ -119,7 +120,7 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
         for engine in engines:
             if isinstance(engine, Loaded):
                 engine.close()
-    batches = np.array(sut.batches, np.int64).reshape(-1, 3)
+    batches = np.frombuffer(sut.batches, np.int64).reshape(-1, 3)
     np.save(Path(request.folder) / SERVICE, batches, allow_pickle=False)
     issued = np.array(sut.issued, np.int64)
     np.save(Path(request.folder) / ISSUED, issued, allow_pickle=False)
@@ -140,6 +141,7 @@ def _serve_tokens(request: Request, tell: Tell) -> dict[str, Any]:
 
 def _run(request: Request, issue: Issue, sut: SystemUnderTest | TokenSystem, tell: Tell) -> None:
     """Let LoadGen loose on a system; progress is told meanwhile."""
+    tell({"generated": generated(issue)})
     stop = threading.Event()
     beat = threading.Thread(target=_report, args=(sut, stop, tell), daemon=True)
     beat.start()
@@ -186,6 +188,7 @@ def _with_hint(request: Request, engine: Engine, batching: Batching, tell: Tell)
 
     LoadGen generates all queries before the run, twice as many as the expected latency asks for;
     half of the fast end of the pilot's latencies leaves room for the run to be faster than it.
+    Where so many do not fit in memory, there is less room: at the least the twice of LoadGen.
     """
     issue = request.issue
     width = batching.batch if issue.scenario == "Offline" else _width(issue)
@@ -195,15 +198,41 @@ def _with_hint(request: Request, engine: Engine, batching: Batching, tell: Tell)
         rate = width * batching.workers / (fast_ns * 1e-9)
         least = int(issue.values.get("min_query_count", 1))
         samples = max(least, offline_samples(rate, round(duration_s * 1000)))
+        check_memory(samples, request.memory_bytes, issue.scenario)
         tell({"expected_s": samples / rate, "samples": samples, "rate": rate})
         return _valued(issue, request.pilot, rate)
-    hint_ns = max(1, fast_ns // 2)
-    check_memory(2 * duration_s * 1e9 / hint_ns, request.memory_bytes)
+    hint_ns = expected_ns(fast_ns, duration_s, request.memory_bytes)
+    check_memory(2 * duration_s * 1e9 / hint_ns, request.memory_bytes, issue.scenario)
     least = max(int(issue.values.get("min_query_count", 1)), _padding(issue, hint_ns, duration_s))
     expected_s = max(duration_s, least * fast_ns * 1e-9)
     queries = max(least, round(duration_s * 1e9 / fast_ns))
     tell({"expected_s": expected_s, "queries": queries, "rate": 1e9 / fast_ns})
     return _valued(issue, request.pilot, hint_ns)
+
+
+def generated(issue: Issue) -> int:
+    """Queries that LoadGen generates before the run, or samples of Offline's only one."""
+    values = issue.values
+    if issue.mode == "AccuracyOnly":
+        return issue.total_samples
+    duration_ms = int(values.get("min_duration_ms", 600_000))
+    least = int(values.get("min_query_count", 1))
+    if issue.scenario == "Offline":
+        rate = float(values.get("offline_expected_qps", 1))
+        return max(least, offline_samples(rate, duration_ms))
+    if issue.scenario == "Server":
+        return max(least, int(float(values.get("server_target_qps", 1)) * duration_ms / 1000))
+    kind = "single" if issue.scenario == "SingleStream" else "multi"
+    hint_ns = int(values.get(f"{kind}_stream_expected_latency_ns", 10_000_000))
+    return max(least, int(2e6 * duration_ms / max(hint_ns, 1)))
+
+
+def expected_ns(fast_ns: int, duration_s: float, memory_bytes: int) -> int:
+    """The latency to tell LoadGen, from the fast end of a pilot's: half of it, or more where the
+    queries would not fit in memory, and at most that end itself.
+    """
+    fits_ns = math.ceil(2 * duration_s * 1e9 * QUERY_BYTES / memory_bytes)
+    return max(1, fast_ns // 2, min(fits_ns, fast_ns))
 
 
 def _padding(issue: Issue, hint_ns: int, duration_s: float) -> int:

@@ -237,8 +237,8 @@ class Loaded:
             size: backend.prepare(graph, settings) for size, graph in graphs.items()
         }
 
-    def run(self, indices: Sequence[int]) -> Sequence[np.ndarray] | None:
-        """Outputs by sample."""
+    def run(self, indices: Sequence[int]) -> np.ndarray | None:
+        """Outputs by sample, along the first axis of one contiguous array."""
         count = len(indices)
         size = next(s for s in self._sizes if s >= count)
         rows = [*indices, *([indices[-1]] * (size - count))]
@@ -249,12 +249,12 @@ class Loaded:
             return None
         return self._answers(next(iter(prepared.outputs().values())), count)
 
-    def _answers(self, output: np.ndarray, count: int) -> list[np.ndarray]:
+    def _answers(self, output: np.ndarray, count: int) -> np.ndarray:
         if self._answer == "largest":
             best = output.reshape(len(output), -1).argmax(axis=1).astype(np.int64)
-            return [best[i : i + 1] for i in range(count)]
+            return best[:count, np.newaxis]
         output = output if output.dtype.kind in "iubS" else output.astype(np.float32, copy=False)
-        return [np.ascontiguousarray(output[i]) for i in range(count)]
+        return np.ascontiguousarray(output[:count])
 
     def close(self) -> None:
         """Release the sessions."""
@@ -290,7 +290,7 @@ def answers(
         said: list[np.ndarray] = []
         for start in range(0, total, spec.sizes[-1]):
             part = engine.run(range(start, min(total, start + spec.sizes[-1])))
-            said += part or ()
+            said += () if part is None else [np.atleast_1d(row).copy() for row in part]
         return said
     finally:
         engine.close()

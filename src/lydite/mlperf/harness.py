@@ -16,6 +16,7 @@ from typing import Any
 from lydite.errors import InputError
 from lydite.mlperf.child import Request
 from lydite.mlperf.forecast import Forecast
+from lydite.mlperf.schedule import QUERY_NS
 from lydite.records import dataclass
 
 _POLL_S = 0.1
@@ -124,7 +125,7 @@ class _Watch:
         self._buffer = b""
         self._began = self._moved = time.monotonic()
         self._running = False
-        self._expected_s = 0.0
+        self._expected_s = self._generating_s = 0.0
 
     def read(self, process: subprocess.Popen[bytes]) -> None:
         """Take the next lines; notice a death or a hang."""
@@ -141,7 +142,10 @@ class _Watch:
             return
         silent_s = time.monotonic() - self._moved
         limit_s = max(SILENCE_S, _SILENCE_FACTOR * self._slowest_s)
-        limit_s = limit_s if self._running else max(limit_s, _LOADING_S)
+        if not self._running:
+            limit_s = max(limit_s, _LOADING_S)
+        elif not self.completed:  # LoadGen generates its queries, for which it needs a core
+            limit_s += self._generating_s
         if ready and not data:
             self.stopped = f"the process ended with code {process.wait()}"
         elif silent_s > limit_s:
@@ -155,6 +159,9 @@ class _Watch:
             self.stopped = record["failed"]
         elif "result" in record:
             self.result = record["result"]
+        elif "generated" in record:
+            self._generating_s = record["generated"] * QUERY_NS * 1e-9
+            self._moved = time.monotonic()
         elif "completed" in record:
             self._running = True
             if record["completed"] != self.completed:

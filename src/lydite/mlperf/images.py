@@ -27,6 +27,7 @@ class Recipe:
         mean: Subtracted from each channel of values between 0 and 1 (red, green, blue).
         std: What each channel is divided by afterwards.
         dtype: "float32", or "uint8" for the bytes as they are.
+        fit: "crop" the centre, or "stretch" the whole image to the size, as detection needs it.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -35,6 +36,7 @@ class Recipe:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     dtype: str = "float32"
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
         if self.resize < max(self.size):
@@ -55,7 +57,8 @@ def image_array(path: Path, recipe: Recipe) -> np.ndarray:
     """The input of one image: shape and element type of the recipe.
 
     The shorter side is resized (bilinear, antialiased), the centre cropped, and the channels
-    normalised, as torchvision's Resize, CenterCrop and Normalize do.
+    normalised, as torchvision's Resize, CenterCrop and Normalize do. Where the recipe says
+    "stretch", both sides are resized and nothing is cropped.
 
     Raises:
         InputError: a file that is no image, is damaged, or would take too much memory.
@@ -92,6 +95,8 @@ def image_array(path: Path, recipe: Recipe) -> np.ndarray:
 def _cropped(image: Any, recipe: Recipe) -> Any:
     from PIL import Image
 
+    if recipe.fit == "stretch":
+        return image.resize(recipe.size[::-1], Image.Resampling.BILINEAR)
     width, height = image.size
     short = min(width, height)
     wide, high = recipe.resize * width // short, recipe.resize * height // short

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError, MissingExtra
-from lydite.mlperf.schedule import QUERY_BYTES
+from lydite.mlperf.schedule import QUERY_BYTES, SAMPLE_BYTES
 from lydite.records import dataclass
 
 DETAIL, SUMMARY = "mlperf_log_detail.txt", "mlperf_log_summary.txt"
@@ -77,19 +77,30 @@ def embedded_seeds() -> tuple[int, int, int]:
     return settings.qsl_rng_seed, settings.sample_index_rng_seed, settings.schedule_rng_seed
 
 
-def check_memory(queries: float, most_bytes: int) -> None:
+def check_memory(queries: float, most_bytes: int, scenario: str = "SingleStream") -> None:
     """Refuse a run for which LoadGen would generate more queries than fit in memory.
+
+    Args:
+        queries: Number of queries; in Offline of samples.
+        most_bytes: Bytes that they may take.
+        scenario: Scenario.
 
     Raises:
         InputError: says how much it would need.
     """
-    needed = queries * QUERY_BYTES
+    offline = scenario == "Offline"
+    needed = queries * (SAMPLE_BYTES if offline else QUERY_BYTES)
     if needed > most_bytes:
+        option = {
+            "Offline": "a smaller expected rate (--expected-qps), if it is too large",
+            "Server": "a smaller rate (--target-qps)",
+        }.get(scenario, "a larger expected latency (--expected-latency)")
         raise InputError(
-            f"LoadGen would generate {queries:,.0f} queries before the run, "
-            f"{needed / 2**30:.1f} GiB",
-            allowed=f"{most_bytes / 2**30:.1f} GiB",
-            hint="a shorter run (--fast), or a larger expected latency (--expected-latency)",
+            f"LoadGen would generate {queries:,.0f} {'samples' if offline else 'queries'} before "
+            f"the run, {needed / 2**30:.1f} GiB",
+            where=scenario,
+            allowed=f"{most_bytes / 2**30:.1f} GiB, half of what is free",
+            hint=f"a shorter run (--fast), or {option}",
         )
 
 
@@ -135,20 +146,20 @@ def _nothing(_samples: Sequence[int]) -> None:
 
 
 def completer() -> Any:
-    """The function that completes queries: ids, and the outputs of each."""
+    """The function that completes queries: ids, and their outputs along the first axis of an array.
+
+    The addresses are counted from the first, as asking numpy for each takes longer than all else.
+    """
     lg = wheel()
     respond, done = lg.QuerySampleResponse, lg.QuerySamplesComplete
 
-    def complete(ids: Sequence[int], outputs: Sequence[np.ndarray] | None) -> None:
+    def complete(ids: Sequence[int], outputs: np.ndarray | None) -> None:
         if outputs is None:
             done([respond(number, 0, 0) for number in ids])
             return
-        done(
-            [
-                respond(number, output.ctypes.data, output.nbytes)
-                for number, output in zip(ids, outputs, strict=True)
-            ]
-        )
+        size = outputs.nbytes // len(ids)
+        first = outputs.ctypes.data
+        done([respond(number, first + size * place, size) for place, number in enumerate(ids)])
 
     return complete
 

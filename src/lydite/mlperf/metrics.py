@@ -5,14 +5,13 @@ A metric is a row: what of the output it needs, and a function of all outputs an
 
 from __future__ import annotations
 
-import re
-import string
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
+from lydite.mlperf.boxes import mean_average_precision
+from lydite.mlperf.texts import rouge, squad
 from lydite.records import dataclass
 
 Score = Callable[[Sequence[np.ndarray], np.ndarray], "dict[str, float]"]
@@ -80,35 +79,6 @@ def _matches(said: Sequence[np.ndarray], labels: np.ndarray) -> float:
     return float(np.mean([np.array_equal(a, b) for a, b in zip(said, wanted, strict=True)]))
 
 
-def squad(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
-    """F1 and exact match of texts in UTF-8, as the SQuAD 1.1 evaluation script has them.
-
-    A label is one text, or several right ones separated by tabs, of which the best counts.
-    """
-    said = [bytes(output.tobytes()).rstrip(b"\0").decode("utf-8", "replace") for output in outputs]
-    answers = [str(label).split("\t") for label in labels]
-    pairs = list(zip(said, answers, strict=True))
-    return {
-        "f1": float(np.mean([max(f1(text, one) for one in right) for text, right in pairs])),
-        "exact_match": float(
-            np.mean([any(plain(text) == plain(one) for one in right) for text, right in pairs])
-        ),
-    }
-
-
-def plain(text: str) -> str:
-    """Lower case, without punctuation, articles and extra spaces (SQuAD's normalisation)."""
-    lowered = "".join(char for char in text.lower() if char not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", lowered).split())
-
-
-def f1(said: str, right: str) -> float:
-    """Harmonic mean of precision and recall of words, after normalisation."""
-    mine, wanted = plain(said).split(), plain(right).split()
-    common = sum((Counter(mine) & Counter(wanted)).values())
-    return 2 * common / (len(mine) + len(wanted)) if common else 0.0
-
-
 METRICS = {
     row.name: row
     for row in (
@@ -116,43 +86,69 @@ METRICS = {
         Metric("sequence", "share of sequences that are right in full", "first", sequence),
         Metric("ctc", "share of sequences that are right after CTC decoding", "first", ctc),
         Metric("squad", "F1 of words, and share of texts that are right in full", "first", squad),
+        Metric("rouge", "ROUGE of texts (rouge-score)", "first", rouge),
+        Metric("map", "mean average precision of boxes", "first", mean_average_precision),
     )
 }
 """Metrics by name."""
 
-ROUND_METRICS = {"acc": "top1", "F1": "squad"}
-"""Metrics that are computed here, by the round's name."""
+ROUND_METRICS = {
+    "acc": ("top1", "top1"),
+    "F1": ("squad", "f1"),
+    "mAP": ("map", "mAP"),
+    "ROUGE1": ("rouge", "rouge1"),
+    "ROUGE2": ("rouge", "rouge2"),
+    "ROUGEL": ("rouge", "rougeL"),
+    "ROUGELSUM": ("rouge", "rougeLsum"),
+    "GEN_LEN": ("rouge", "gen_len"),
+    "TOKENS_PER_SAMPLE": ("rouge", "tokens_per_sample"),
+}
+"""Metric and figure that are computed here, by the round's name."""
 
 
 def metric_named(name: str) -> Metric:
-    """A metric by name.
+    """A metric by name; "mAP" is written in any case.
 
     Raises:
-        InputError: an unknown one, or mean average precision, which needs boxes.
+        InputError: an unknown one.
     """
-    if name.lower() in ("map", "coco"):
-        raise InputError(
-            "mean average precision is not computed here",
-            allowed=", ".join(METRICS),
-            hint="score it with pycocotools in an adapter (--adapter)",
-        )
-    if name not in METRICS:
+    found = METRICS.get(name.lower() if name.lower() == "map" else name)
+    if found is None:
         raise unknown_name("metric", name, METRICS)
-    return METRICS[name]
+    return found
+
+
+def metric_of_floors(floors: Sequence[str], where: str) -> Metric:
+    """The metric that gives all figures that a round asks for, by their names.
+
+    Raises:
+        InputError: one of them is not computed here.
+    """
+    absent = [name for name in floors if name not in ROUND_METRICS]
+    names = {ROUND_METRICS[name][0] for name in floors if name in ROUND_METRICS}
+    if absent or len(names) != 1:
+        raise InputError(
+            f"{', '.join(absent or floors)} is not computed here",
+            where=where,
+            allowed=", ".join(ROUND_METRICS),
+            hint="score it in an adapter (--adapter)",
+        )
+    return METRICS[names.pop()]
 
 
 def metric_of_labels(labels: np.ndarray) -> Metric:
-    """The usual metric: top-1 of integers, sequences of rows of integers, SQuAD's of texts.
+    """The usual metric: top-1 of integers, sequences of rows of integers, SQuAD's of texts, boxes.
 
     Raises:
         InputError: labels of another form.
     """
     forms = {("i", 1): "top1", ("u", 1): "top1", ("i", 2): "sequence", ("U", 1): "squad"}
+    forms |= {("f", 3): "map"}
     name = forms.get((labels.dtype.kind, labels.ndim))
     if name is None:
         raise InputError(
             f"labels are {labels.dtype}{list(labels.shape)}",
-            allowed="integers, rows of integers, or texts",
+            allowed="integers, rows of integers, texts, or boxes (floats[n, boxes, 6])",
             hint="name the metric when the data set is saved, or score it in an adapter",
         )
     return METRICS[name]

@@ -1,8 +1,9 @@
-"""Images to the inputs of a classifier: in parallel, resumable, checksummed.
+"""Images to the inputs of a network: in parallel, resumable, checksummed.
 
-The images are those of a list (`val_map.txt`: name and label a line) or of a folder tree (one
-folder a class). Chunks are written one by one, each wholly or not at all; a run that was stopped
-goes on with the chunks that are missing. The data set looks whole only when all are there.
+The images are those of a list (`val_map.txt`: name and label a line), of a folder tree (one
+folder a class), or of a COCO JSON file that says their boxes. Chunks are written one by one, each
+wholly or not at all; a run that was stopped goes on with the chunks that are missing. The data set
+looks whole only when all are there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from lydite.errors import InputError, LyditeError
 from lydite.files import inside, replacing
+from lydite.mlperf.boxes import read_annotations
 from lydite.mlperf.dataset import MANIFEST, DataSet, save
 from lydite.mlperf.images import Recipe, image_array
 from lydite.pool import LocalPool
@@ -61,14 +63,46 @@ def items_of(folder: Path, listed: Path | None = None) -> list[tuple[str, int]]:
             )
         inside(folder, words[0], f"{path}:{number}")
         found.append((words[0], int(words[1])))
-    absent = [name for name, _ in found if not (folder / name).is_file()]
+    _check_there(folder, [name for name, _ in found])
+    return _some(found, path)
+
+
+def _check_there(folder: Path, names: Sequence[str]) -> None:
+    absent = [name for name in names if not (folder / name).is_file()]
     if absent:
         more = f" and {len(absent) - 3:,} more" if len(absent) > 3 else ""
         raise InputError(
-            f"{len(absent):,} of {len(found):,} images are missing: {', '.join(absent[:3])}{more}",
+            f"{len(absent):,} of {len(names):,} images are missing: {', '.join(absent[:3])}{more}",
             where=str(folder),
         )
-    return _some(found, path)
+
+
+def labelled(
+    folder: Path, listed: Path | None, annotations: Path | None
+) -> tuple[list[str], np.ndarray, str]:
+    """Names of the images relative to the folder, their labels, and the metric of these.
+
+    Args:
+        folder: Folder of the images.
+        listed: List of names and labels, as for `items_of`.
+        annotations: COCO JSON file with the boxes of the images; None for classes.
+
+    Raises:
+        InputError: as `items_of` and `read_annotations`, or both a list and annotations.
+    """
+    if annotations is None:
+        items = items_of(folder, listed)
+        classes = np.array([label for _, label in items], np.int64)
+        return [name for name, _ in items], classes, "top1"
+    if listed is not None:
+        raise InputError("annotations have their own list of images", where="--map")
+    if not folder.is_dir():
+        raise InputError("no such folder", where=str(folder), hint="--data FOLDER")
+    names, boxes = read_annotations(annotations)
+    for name in names:
+        inside(folder, name, str(annotations))
+    _check_there(folder, names)
+    return names, boxes, "map"
 
 
 def _of_tree(folder: Path) -> list[tuple[str, int]]:
@@ -111,6 +145,7 @@ def preprocess(
     recipe: Recipe,
     *,
     listed: Path | None = None,
+    annotations: Path | None = None,
     count: int | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -123,6 +158,7 @@ def preprocess(
         input_name: Name of the model's input.
         recipe: How images become inputs.
         listed: List of names and labels; None for the usual one.
+        annotations: COCO JSON file with the boxes of the images; None for classes.
         count: Number of images that there have to be; None for any.
         jobs: Number of processes.
         progress: Called with the number of images done, their total, and the next.
@@ -133,7 +169,7 @@ def preprocess(
     Raises:
         InputError: images that are missing, too few or too many, or cannot be read.
     """
-    items = items_of(source, listed)
+    items, labels, metric = labelled(source, listed, annotations)
     if count is not None and len(items) != count:
         raise InputError(
             f"holds {len(items):,} images", where=str(source), allowed=f"{count:,} exactly"
@@ -148,23 +184,21 @@ def preprocess(
     left = {path: part for path, part in chunks.items() if not _is_whole(path, len(part), recipe)}
     before = len(items) - sum(map(len, left.values()))
     done = before
-    tasks = [(path, [name for name, _ in part]) for path, part in left.items()]
+    tasks = list(left.items())
     for place, _ in LocalPool(jobs).stream(_write, (source, recipe), tasks):
         done += len(tasks[place][1])
         if progress is not None:
             progress(done, len(items), "images")
     array = _gathered(out, input_name, chunks, len(items), recipe)
-    labels = np.array([label for _, label in items], np.int64)
     origin = {"recipe": asdict(recipe), "images": key}
-    names = [name for name, _ in items]
-    data = save(out, source.name, {input_name: array}, labels, origin, "top1", names)
+    data = save(out, source.name, {input_name: array}, labels, origin, metric, items)
     shutil.rmtree(parts)
     return data, before
 
 
-def _key(source: Path, items: Sequence[tuple[str, int]], recipe: Recipe) -> str:
+def _key(source: Path, items: Sequence[str], recipe: Recipe) -> str:
     """Digest of what the chunks are made of: the recipe, and each image's name, size and time."""
-    stats = ((name, (source / name).stat()) for name, _ in items)
+    stats = ((name, (source / name).stat()) for name in items)
     rows = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return hashlib.sha256(json.dumps([asdict(recipe), rows]).encode()).hexdigest()[:16]
 

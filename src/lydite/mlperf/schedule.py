@@ -236,6 +236,12 @@ def offline_samples(samples_per_second: float, min_duration_ms: int) -> int:
 
 QUERY_BYTES = 300
 """Memory that LoadGen takes for a query before the run."""
+QUERY_NS = 20_000
+"""Nanoseconds after which LoadGen has generated a query, at the most: it needs 2,500 of a free
+core."""
+SAMPLE_BYTES = 220
+"""Memory that a sample of Offline's only query takes, with its object in Python (7.8 GB were
+measured for 35.3 million)."""
 MOST_QUERIES = 40_000_000
 
 

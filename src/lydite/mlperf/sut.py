@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -20,12 +21,14 @@ from lydite.mlperf.batching import Batching
 class Engine(Protocol):
     """Runs batches of samples."""
 
-    def run(self, indices: Sequence[int]) -> Sequence[np.ndarray] | None:
-        """Outputs by sample, each contiguous; None where nothing is to be said."""
+    def run(self, indices: Sequence[int]) -> np.ndarray | None:
+        """Outputs by sample, along the first axis of one contiguous array; None where nothing is to
+        be said.
+        """
         ...
 
 
-Complete = Callable[[Sequence[int], Sequence[np.ndarray] | None], None]
+Complete = Callable[[Sequence[int], np.ndarray | None], None]
 """Tells LoadGen that the queries of these ids are done, with their outputs."""
 
 
@@ -53,7 +56,7 @@ class SystemUnderTest:
         self.failure = ""
         self.completed = 0
         self.slowest_ns = 0
-        self.batches: list[tuple[int, int, int]] = []
+        self.batches = array("q")  # three a batch: a run makes millions, and tuples take much
         self.issued: list[int] = []
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._flushed = self._ended = False
@@ -119,7 +122,8 @@ class SystemUnderTest:
             self._fail(error, ids)
             return 0
         self._complete(ids, outputs)
-        self.batches.append((len(ids), spent, max(0, start - ready_ns) if ready_ns else 0))
+        late_ns = max(0, start - ready_ns) if ready_ns else 0
+        self.batches.extend((len(ids), spent, late_ns))
         self.completed += len(ids)
         self.slowest_ns = max(self.slowest_ns, spent)
         return start + spent

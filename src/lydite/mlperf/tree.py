@@ -76,6 +76,9 @@ MEASUREMENT_FIELDS = (
 )
 """Fields of measurements.json."""
 
+MAPPING = "model_mapping.json"
+"""File of a submitter in the open division: the benchmark of each model, by its folder's name."""
+
 PERFORMANCE = "performance/run_1"
 ACCURACY = "accuracy"
 ACCURACY_FILES = ("accuracy.txt", "mlperf_log_accuracy.json")

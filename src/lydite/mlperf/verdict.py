@@ -80,7 +80,14 @@ class Verdict(OneLine):
 
 
 def judge(found: Evidence, stopped: str = "") -> Verdict:
-    """The verdict on a run by the rules of LoadGen 6.0 (`results.cc`)."""
+    """The verdict on a run by the rules of LoadGen 6.0 (`results.cc`).
+
+    Of a run that was ended early only the cause is told: its length would say nothing.
+    """
+    if stopped:
+        step = "mend the cause and run again"
+        rules = (Rule("end", False, stopped, "the run's own end", step), *_errors(found))
+        return Verdict(rules, *found.metric, dict(found.latency_ns), stopped)
     rules = (
         *_errors(found),
         *_duration(found),

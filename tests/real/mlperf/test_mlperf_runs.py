@@ -16,6 +16,7 @@ from lydite.graph import Builder, write_onnx
 from lydite.mlperf import harness
 from lydite.mlperf.adapter import Adapter
 from lydite.mlperf.batching import Batching
+from lydite.mlperf.dataset import save
 from lydite.mlperf.loadgen import DETAIL, check_memory, read_detail
 from lydite.mlperf.sut import SystemUnderTest
 
@@ -161,6 +162,26 @@ def test_another_round_and_too_many_queries_are_refused_before_anything_runs(net
         check_memory(2 * 600e9 / 10_000 * 1.074, 4 << 30)
 
 
+def test_runs_that_were_made_are_told_where_a_later_one_is_refused(net, tmp_path, monkeypatch):
+    """A net of 40 us cannot run SingleStream in little memory; Offline before it is not lost."""
+    from lydite.api.mlperf import request
+
+    def little(queries, most_bytes, scenario="SingleStream"):
+        check_memory(1e9 if scenario == "MultiStream" else queries, most_bytes, scenario)
+
+    monkeypatch.setattr(request, "check_memory", little)
+    given = {**SHORT, "min_queries": 662, "expected_latency": 1.0, "expected_qps": 2000.0}
+    result = ly.mlperf_run(net, scenario="offline,multistream", out=tmp_path, **given)
+    first, second = result.runs
+    assert first.verdict.word in ("VALID", "INVALID")
+    assert second.verdict.word == "INTERRUPTED"
+    assert "1,000,000,000 queries" in second.verdict.stopped
+    assert "INTERRUPTED" in result.summary()
+    assert json.loads(json.dumps(result.document()))["runs"][1]["queries"] == 0
+    with pytest.raises(InputError, match="1,000,000,000 queries"):
+        ly.mlperf_run(net, scenario="multistream", out=tmp_path, **given)
+
+
 def test_what_a_run_needs_is_asked_for(net):
     with pytest.raises(InputError, match="target_qps is given"):
         ly.mlperf_run(net, scenario="server", **SHORT)
@@ -221,6 +242,57 @@ def test_an_adapter_says_tokens_in_all_scenarios(talk, tmp_path):
     server = [rule.name for rule in result.runs[3].verdict.rules if not rule.passed]
     both = ["early stopping, time to first token", "early stopping, time per output token"]
     assert server == both  # LoadGen's log says nothing of the first token here
+
+
+ANSWERS = Adapter(
+    "answers",
+    "",
+    lambda folder: [(i, f"{i} {i + 1} 7") for i in range(24)],
+    lambda item: {"x": np.array([item])},
+    target=0.5,
+    generate=generate,
+    text=lambda tokens: " ".join(map(str, tokens)),
+    metric="rouge",
+)
+
+
+def test_texts_of_tokens_are_scored_by_rouge(talk, tmp_path):
+    """An answer of n = 2 to 4 tokens has two words of the label's three."""
+    pytest.importorskip("rouge_score", reason="rouge-score is not installed")
+    given = {**talk, "adapter": talk["adapter"].replace("TALK", "ANSWERS"), "mode": "accuracy"}
+    (run,) = ly.mlperf_run("answers", scenario="offline", out=tmp_path / "runs", **given).runs
+    shares = []
+    for first in range(24):
+        said = range(first, first + 2 + first % 3)
+        common = 2 + (7 in said[2:])
+        shares.append(2 * common / (len(said) + 3))
+    assert run.quality.metric == "rouge1"
+    assert run.quality.value == pytest.approx(np.mean(shares))
+    assert run.quality.others["tokens_per_sample"] == 3
+    text = (run.folder / "accuracy.txt").read_text()
+    assert text.startswith("{'rouge1': ")
+    assert "'tokens_per_sample': 3.0" in text
+
+
+def test_a_detection_net_is_scored_by_its_boxes(tmp_path):
+    """The net says what it is given: two rows, of which the second fills up."""
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    g = Builder("boxes")
+    x = g.input("x", (1, 2, 7))
+    path = write_onnx(g.build(g.relu(x)), tmp_path / "boxes.onnx", weights=True)
+    rows = np.zeros((3, 2, 7), np.float32)
+    rows[:, 0] = [0, 0, 0, 0.5, 0.5, 0.9, 4]  # the upper left quarter, as category 4
+    labels = np.zeros((3, 2, 6))
+    labels[:, 0] = [-1, 0, 0, 20, 10, 0]
+    labels[:, 1] = [4, 0, 0, 10, 5, 0]
+    labels[2, 1] = [4, 10, 5, 10, 5, 0]  # elsewhere
+    save(tmp_path / "data", "quarters", {"x": rows}, labels, {})
+    given = {"mode": "accuracy", "data": tmp_path / "data", "out": tmp_path / "runs"}
+    (run,) = ly.mlperf_run(str(path), scenario="offline", **given).runs
+    # in order of the images 2 of 3 are found, with a precision of 1 up to a recall of 2/3
+    assert run.quality.metric == "mAP"
+    assert run.quality.value == pytest.approx(67 / 101)
+    assert (run.folder / "accuracy.txt").read_text().startswith("mAP=66.337%\n")
 
 
 def test_a_submission_run_judges_both_of_its_parts(talk, tmp_path):

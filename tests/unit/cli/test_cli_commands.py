@@ -27,7 +27,7 @@ MLPERF = (
     "--round --target-qps --expected-qps --expected-latency "
     "--min-duration --min-queries --fast --batch-size --batch-delay --workers --threads "
     "--precision --backend --device --samples --latency-limit --ttft-limit --tpot-limit "
-    "--data --adapter --calibration --built-only --config-ver/--config_ver --user-conf "
+    "--data --adapter --calibration --dim --built-only --config-ver/--config_ver --user-conf "
     "--config --system"
 )
 SIZES = "--shape --filters --kernel --stride"
@@ -72,21 +72,22 @@ COMMANDS = {
     f"{MLPERF} --legacy --on --service --db --record --seed --json --quiet/-q",
     "lydite mlperf build": "benchmark --benchmarks --scenario/--scenarios --round "
     "--batch-size --workers --threads --precision --backend --data --adapter "
-    "--calibration --config-ver/--config_ver --user-conf --config --system --on "
+    "--calibration --dim --config-ver/--config_ver --user-conf --config --system --on "
     "--force_calibration --json --quiet/-q",
     "lydite mlperf calibrate": "benchmark --benchmarks --calibration-list "
     "--calibration-samples --method --per-channel --operators --keep --gate --search "
-    "--evaluate --round --threads --data --adapter --record --db --out --json --quiet/-q",
+    "--evaluate --round --threads --data --adapter --dim --record --db --out --json --quiet/-q",
     "lydite mlperf check": "folder --round --official --submitter --record --db --json",
     "lydite mlperf explain": f"benchmark --scenario/--scenarios {MLPERF} --json",
     "lydite mlperf peak": f"benchmark --scenario {MLPERF} --virtual --on --service "
     "--replay --db --record --seed --out --json --quiet/-q",
-    "lydite mlperf preprocess": "benchmark --data --out --map --resize --mean --std --count "
-    "--jobs --json --quiet/-q",
+    "lydite mlperf preprocess": "benchmark --data --out --map --annotations --resize --mean "
+    "--std --count --jobs --json --quiet/-q",
     "lydite mlperf run": "benchmark --benchmarks --scenario/--scenarios "
     f"--mode/--test_mode {MLPERF} --force_calibration --virtual --on --service --replay "
     "--db --record --seed --out --json --log_dir --log_copy_detail_to_stdout --verbose --quiet/-q",
     "lydite mlperf submission": "runs --out --submitter --division --system --calibration "
+    "--map "
     "--round --force --json",
     "lydite monitor": "command --interval --duration --devices --sensors --idle --prometheus "
     "--host --record --db --out --json --quiet/-q",
@@ -94,7 +95,7 @@ COMMANDS = {
     "--worker-counts --batch-delays --round --target-qps --expected-qps "
     "--expected-latency --min-duration --min-queries --fast --precision --backend "
     "--device --samples --latency-limit --ttft-limit --tpot-limit --data --adapter "
-    "--calibration --built-only --config-ver/--config_ver --user-conf --config --system "
+    "--calibration --dim --built-only --config-ver/--config_ver --user-conf --config --system "
     "--virtual --on --service --replay --db --record --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite place": "model --on --game --bandwidth --latency --time-limit --groups --backend "

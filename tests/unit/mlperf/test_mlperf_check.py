@@ -278,6 +278,89 @@ def test_a_large_file_and_a_link_are_named(good, tmp_path):
     assert {fault.found for fault in check(root, ROUND)} == {"60 MiB", "a link"}
 
 
+def opened(good, root, mapping):
+    """The good tree as one of the open division, whose model is the submitter's own."""
+    shutil.copytree(good / "closed", root / "open")
+    org = root / "open" / "ORG"
+    (org / "results/SYS/resnet").rename(org / "results/SYS/digits")
+    described = json.loads((org / "systems/SYS.json").read_text()) | {"division": "open"}
+    put(org / "systems/SYS.json", json.dumps(described))
+    for folder in (org / "results/SYS/digits").iterdir():
+        shutil.rmtree(folder / "TEST01")  # which open submissions need not have
+    if mapping is not None:
+        put(org / tree.MAPPING, mapping if isinstance(mapping, str) else json.dumps(mapping))
+    return org
+
+
+OF_QUERIES = {"result_mean_latency_ns": 946197, "result_99.00_percentile_latency_ns": 12839765}
+OF_QUERIES |= {"result_mean_query_latency_ns": 5_000_000}
+OF_QUERIES |= {"result_99.00_percentile_per_query_latency_ns": 16554152}
+
+
+@pytest.mark.parametrize(
+    ("p99", "found"), [(16554152, []), (12839765, ["result_99.00_percentile_per_query_latency_ns"])]
+)
+def test_the_summary_of_multistream_is_of_queries(good, tmp_path, p99, found):
+    """As LoadGen wrote both for a run whose samples are not done at once."""
+    shutil.copytree(good, tmp_path / "tree")
+    folder = tmp_path / "tree/closed/ORG/results/SYS/resnet/MultiStream" / tree.PERFORMANCE
+    put(folder / "mlperf_log_detail.txt", detail("MultiStream", **OF_QUERIES))
+    stated = f"99.00 percentile latency (ns)   : {p99}\n"
+    put(folder / "mlperf_log_summary.txt", SUMMARY + stated)
+    faults = [fault.found for fault in check(tmp_path / "tree", ROUND)]
+    assert faults == [f"{name} {p99}" for name in found]
+
+
+def test_a_model_of_ones_own_is_judged_as_the_benchmark_that_it_is_mapped_to(good, tmp_path):
+    org = opened(good, tmp_path, {"digits": "resnet"})
+    assert check(tmp_path, ROUND) == []
+    stream, folder = org / "results/SYS/digits/SingleStream", org / "results/SYS/digits/Server"
+    shutil.copytree(stream, folder)
+    server = {"early_stopping_met": True, "result_scheduled_samples_per_sec": 4000.0}
+    put(folder / tree.PERFORMANCE / "mlperf_log_detail.txt", detail("Server", **server))
+    put(
+        stream / "accuracy/mlperf_log_detail.txt",
+        detail("SingleStream", "AccuracyOnly").replace("50000", "5000"),
+    )
+    put(
+        stream / tree.PERFORMANCE / "mlperf_log_detail.txt",
+        detail("SingleStream", effective_min_duration_ms=60000),
+    )
+    found = {fault.found for fault in check(tmp_path, ROUND) if "Server" not in str(fault.path)}
+    assert found == {"5,000 samples", "effective_min_duration_ms 60000"}
+    few = detail("MultiStream", effective_performance_sample_count=64)
+    put(stream.parent / "MultiStream" / tree.PERFORMANCE / "mlperf_log_detail.txt", few)
+    slow = detail("Server", **server, effective_target_latency_ns=20_000_000)
+    put(folder / tree.PERFORMANCE / "mlperf_log_detail.txt", slow)
+    found = {fault.found for fault in check(tmp_path, ROUND)}
+    assert {"effective_performance_sample_count 64", "effective_target_latency_ns 2e+07"} < found
+    assert not any("no scenario" in fault.found for fault in check(tmp_path, ROUND))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "wanted"),
+    [
+        (None, ["no benchmark for the model digits"]),
+        ({"other": "resnet"}, ["no benchmark for the model digits"]),
+        (
+            {"digits": "resnet51"},
+            ["digits is mapped to resnet51", "no benchmark for the model digits"],
+        ),
+        ({"digits": ["resnet"]}, ["digits is mapped to ['resnet']", "no benchmark for the"]),
+        ("{", ["no JSON", "no benchmark for the model digits"]),
+        ("[]", ["a list", "no benchmark for the model digits"]),
+    ],
+)
+def test_a_model_without_a_benchmark_is_a_fault_of_the_mapping(good, tmp_path, mapping, wanted):
+    """The official checker knows no other way to judge it, and ends in 'model not known'."""
+    org = opened(good, tmp_path, mapping)
+    faults = check(tmp_path, ROUND)
+    assert {fault.path for fault in faults} == {org / tree.MAPPING}
+    for fault, start in zip(faults, wanted, strict=True):
+        assert fault.found.startswith(start)
+    assert faults[-1].next_step == "lydite mlperf submission --map digits=BENCHMARK"
+
+
 def test_an_empty_folder_has_no_division(tmp_path):
     (fault,) = check(tmp_path, ROUND)
     assert "no division" in str(fault)

@@ -10,6 +10,7 @@ from test_mlperf_calibration import small_net
 import lydite as ly
 from lydite.api.mlperf.options import RunOptions
 from lydite.errors import InputError, LyditeError
+from lydite.graph import Builder, write_onnx
 from lydite.mlperf.accuracy import known
 from lydite.mlperf.adapter import ADAPTERS, find_adapter, prepared
 from lydite.mlperf.dataset import read, save
@@ -163,8 +164,8 @@ def test_calibration_needs_data_that_fit(net, tmp_path):
 
 
 def test_a_data_set_without_a_metric_here_is_refused(net, tmp_path):
-    save_blobs(tmp_path / "data", metric="mAP")
-    with pytest.raises(InputError, match="mean average precision is not computed"):
+    save_blobs(tmp_path / "data", metric="top5")
+    with pytest.raises(InputError, match="unknown metric 'top5'"):
         ly.mlperf_calibrate(str(net), data=tmp_path / "data")
 
 
@@ -238,3 +239,24 @@ def test_half_a_data_set_does_not_look_whole(tmp_path, monkeypatch):
 def test_nothing_is_known_of_an_engine_that_never_ran():
     assert known("e", "d") is None
     assert RunOptions().built_only is False
+
+
+def test_sizes_that_nobody_says_are_asked_for(tmp_path):
+    """As the nets of OCR packages have them: height and width are symbols."""
+    g = Builder("open")
+    x = g.input("x", ("n", 3, "height", "width"))
+    path = str(write_onnx(g.build(g.relu(x)), tmp_path / "open.onnx", weights=True))
+    wanted = r"open: its inputs have sizes.*--dim height=SIZE, --dim width=SIZE.*--data"
+    for verb in (ly.mlperf_build, ly.mlperf_run):
+        with pytest.raises(InputError, match=wanted):
+            verb(path, scenario="offline")
+    with pytest.raises(InputError, match=r"--dim width=SIZE"):
+        ly.mlperf_build(path, scenario="offline", dim=("height=8",))
+    built = ly.mlperf_build(path, scenario="offline", dim=("height=8", "width=16"))
+    other = ly.mlperf_build(path, scenario="offline", dim=("height=8", "width=32"))
+    assert built.document()["engines"][0]["engine"] != other.document()["engines"][0]["engine"]
+    data = save(tmp_path / "d", "d", {"x": np.zeros((4, 3, 8, 16), np.float32)}, None, {}).folder
+    same = ly.mlperf_build(path, scenario="offline", data=data)
+    assert same.document()["engines"][0]["engine"] == built.document()["engines"][0]["engine"]
+    given = {"scenario": "offline", "virtual": True, "on": "a100", "dim": ("height=8", "width=16")}
+    assert ly.mlperf_run(path, **given).runs[0].queries >= 1

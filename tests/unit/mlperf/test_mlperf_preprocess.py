@@ -187,3 +187,33 @@ def test_the_verb_takes_size_and_name_from_the_model(folder, tmp_path):
         ly.mlperf_preprocess("mobilenetv2", data=folder, out=tmp_path / "other", resize=100)
     with pytest.raises(InputError, match="no mean of three channels"):
         ly.mlperf_preprocess("mobilenetv2", data=folder, out=tmp_path / "other", mean="1,2")
+
+
+def test_images_with_boxes_are_stretched_and_keep_the_order_of_the_annotations(folder, tmp_path):
+    half = np.zeros((12, 16, 3), np.uint8)
+    half[:, 8:] = 200
+    Image.fromarray(half).save(folder / "i3.png")
+    images = [
+        {"id": 100 - i, "file_name": f"i{i}.png", "width": 16, "height": 12} for i in (3, 0, 5)
+    ]
+    boxes = [{"image_id": 97, "category_id": 18, "bbox": [8, 0, 8, 12]}]
+    told = tmp_path / "instances.json"
+    told.write_text(json.dumps({"images": images, "annotations": boxes}))
+    whole = Recipe((6, 8), 8, "NHWC", dtype="uint8", fit="stretch")
+    data, _ = preprocess(folder, tmp_path / "out", "x", whole, annotations=told)
+    assert (data.metric, data.names) == ("map", ("i3.png", "i0.png", "i5.png"))
+    assert data.labels is not None
+    assert data.labels[0].tolist() == [[-1, 0, 0, 16, 12, 0], [18, 8, 0, 8, 12, 0]]
+    assert data.inputs["x"].shape == (3, 6, 8, 3)
+    assert (data.inputs["x"][0, :, :3] == 0).all()
+    assert (data.inputs["x"][0, :, 5:] == 200).all()
+    with pytest.raises(InputError, match="own list of images"):
+        preprocess(folder, tmp_path / "x", "x", whole, annotations=told, listed=told)
+    images[0]["file_name"] = "../i3.png"
+    told.write_text(json.dumps({"images": images, "annotations": boxes}))
+    with pytest.raises(InputError, match="points outside"):
+        preprocess(folder, tmp_path / "x", "x", whole, annotations=told)
+    images[0]["file_name"] = "none.png"
+    told.write_text(json.dumps({"images": images, "annotations": boxes}))
+    with pytest.raises(InputError, match=r"1 of 3 images are missing: none\.png"):
+        preprocess(folder, tmp_path / "x", "x", whole, annotations=told)

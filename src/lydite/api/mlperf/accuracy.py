@@ -19,6 +19,7 @@ from lydite.graph.dtypes import numpy_dtype
 from lydite.mlperf.accuracy import (
     FACTORS,
     FIDELITY,
+    Asked,
     Quality,
     fidelity_of,
     keep,
@@ -29,7 +30,13 @@ from lydite.mlperf.accuracy import (
 from lydite.mlperf.dataset import DataSet
 from lydite.mlperf.engine import EngineSpec, answers, output_type
 from lydite.mlperf.loadgen import ACCURACY
-from lydite.mlperf.metrics import ROUND_METRICS, Metric, metric_named, metric_of_labels
+from lydite.mlperf.metrics import (
+    ROUND_METRICS,
+    Metric,
+    metric_named,
+    metric_of_floors,
+    metric_of_labels,
+)
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.verdict import Rule, Verdict
 
@@ -92,16 +99,8 @@ def metric_of(target: Target, data: DataSet) -> Metric | None:
         return Metric("score", f"score of {adapter.name}", "first", scored)
     if data.metric:
         return metric_named(data.metric)
-    if target.row is not None:
-        asked = [floor.metric for floor in target.row.all_floors]
-        if len(asked) != 1 or asked[0] not in ROUND_METRICS:
-            raise InputError(
-                f"{', '.join(asked)} is not computed here",
-                where=target.name,
-                allowed=", ".join(ROUND_METRICS),
-                hint="score it in an adapter (--adapter)",
-            )
-        return metric_named(ROUND_METRICS[asked[0]])
+    if target.row is not None and target.row.all_floors:
+        return metric_of_floors([floor.metric for floor in target.row.all_floors], target.name)
     return metric_of_labels(data.labels)
 
 
@@ -155,17 +154,38 @@ def quality_of_tokens(
     if metric is None:
         raise InputError("tokens without labels cannot be judged", where=target.name)
     logged = read_log(logs / ACCURACY, data.samples, np.dtype(dtype))
-    outputs = [np.atleast_1d(tokens) for tokens in logged]
-    found = replace(
-        _scored(metric, outputs, data),
-        floor=None if target.adapter is None else target.adapter.target,
-        source="the adapter's target",
-        engine=engine,
-        data=data.digest,
-    )
+    found = _scored(metric, _said(target, metric, logged), data)
+    if metric.name == "rouge":
+        tokens = {"tokens_per_sample": float(np.mean([each.size for each in logged]))}
+        found = replace(found, others={**found.others, **tokens})
+    if target.row is not None and metric.name != "score":
+        found = by_floors(found, target)
+    else:
+        floor = None if target.adapter is None else target.adapter.target
+        found = replace(found, floor=floor, source="the adapter's target")
+    found = replace(found, engine=engine, data=data.digest)
     keep(found)
     write_text(logs, found)
     return found
+
+
+def _said(target: Target, metric: Metric, logged: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What an adapter's tokens say: the bytes of their text where it has one.
+
+    Raises:
+        InputError: the metric is one of texts, and the adapter tells none.
+    """
+    text = None if target.adapter is None else target.adapter.text
+    if text is not None:
+        texts = (text(np.atleast_1d(tokens).tolist()) for tokens in logged)
+        return [np.frombuffer(each.encode(), np.uint8) for each in texts]
+    if metric.name in ("rouge", "squad"):
+        raise InputError(
+            f"{metric.name} compares texts, and the system says tokens",
+            where=target.name,
+            allowed="an adapter whose text turns tokens into a text",
+        )
+    return [np.atleast_1d(tokens) for tokens in logged]
 
 
 def _element(type_: TensorType, answer: str) -> tuple[np.dtype, tuple[int, ...]]:
@@ -209,17 +229,7 @@ def _judged(
 ) -> Quality:
     """The accuracy with its reference: the round's, the adapter's, or the fp32 engine's own."""
     if target.row is not None:
-        (floor,) = target.row.all_floors
-        scale = 100 if floor.unit == "%" else 1
-        reference = None if floor.reference is None else floor.reference / scale
-        source = f"{target.chosen.name}, {floor.source}"
-        return replace(
-            found,
-            reference=reference,
-            source=source,
-            floor=floor.least / scale,
-            factor=floor.factor,
-        )
+        return by_floors(found, target)
     if target.adapter is not None and target.adapter.target is not None:
         return replace(found, floor=target.adapter.target, source="the adapter's target")
     factor = FACTORS[1 if "high_accuracy" in options.config_ver.split(",") else 0]
@@ -231,6 +241,49 @@ def _judged(
     return replace(
         found, reference=reference, source=source, floor=factor * reference, factor=factor
     )
+
+
+def by_floors(found: Quality, target: Target) -> Quality:
+    """The accuracy with what the round asks of each of its figures.
+
+    Raises:
+        InputError: a figure that is asked for is not known.
+    """
+    assert target.row is not None
+    figures = {found.metric: found.value, **found.others}
+    asked: dict[str, Asked] = {}
+    source, factor = "", 0.0
+    for floor in target.row.all_floors:
+        name = ROUND_METRICS[floor.metric][1]
+        if name not in figures:
+            raise InputError(
+                f"{floor.metric} is not known: {', '.join(figures)} are",
+                where=target.name,
+                hint=_ABSENT.get(name, "score it in an adapter (--adapter)"),
+            )
+        scale = 100 if floor.unit == "%" else 1
+        most = None if floor.high is None else floor.high / scale
+        reference = None if floor.reference is None else floor.reference / scale
+        asked[name] = Asked(floor.least / scale, most, reference)
+        source, factor = source or floor.source, factor or floor.factor
+    own = asked.pop(found.metric, None)
+    if own is None:
+        return replace(found, source=f"{target.chosen.name} asks for nothing")
+    return replace(
+        found,
+        reference=own.reference,
+        source=f"{target.chosen.name}, {source}",
+        floor=own.least,
+        factor=factor,
+        asked=asked,
+    )
+
+
+_ABSENT = {
+    "rougeLsum": "sentences are found by nltk: type: python -m nltk.downloader punkt_tab",
+    "tokens_per_sample": "an adapter whose generate says tokens, and whose text decodes them",
+}
+"""What to do about a figure that is not known."""
 
 
 def _own_accuracy(
@@ -274,5 +327,14 @@ def verdict_of(quality: Quality, target: Target) -> Verdict:
                 "" if quality.passed else step,
             )
         )
+    for name, asked in quality.asked.items():
+        most = "" if asked.most is None else f" and at most {_figure(name, asked.most)}"
+        value, limit = quality.others[name], f"{_figure(name, asked.least)}{most}"
+        rules.append(Rule(name, asked.passed(value), _figure(name, value), limit))
     name = quality.metric if quality.kind != FIDELITY else "fidelity (agreement)"
     return Verdict(tuple(rules), name, quality.value * 100, "%", {})
+
+
+def _figure(name: str, value: float) -> str:
+    """A figure as it is shown: a share in per cent, a count as it is."""
+    return f"{value:,.1f}" if name in ("gen_len", "tokens_per_sample") else f"{value:.3%}"

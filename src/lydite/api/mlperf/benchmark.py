@@ -44,6 +44,7 @@ class Target:
         model: What `lydite.load` takes.
         chosen: Round.
         adapter: Adapter of the user's own benchmark; None for one that has none.
+        dims: Sizes of the model's symbolic dimensions, as "NAME=SIZE".
     """
 
     name: str
@@ -51,6 +52,7 @@ class Target:
     model: str
     chosen: Round
     adapter: Adapter | None = None
+    dims: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -71,6 +73,10 @@ def target_of(name: str, options: RunOptions) -> Target:
     """
     if "," in name and not Path(name).exists():
         raise InputError(f"'{name}' names several benchmarks", allowed="one at a time here")
+    return replace(_found(name, options), dims=tuple(options.dim))
+
+
+def _found(name: str, options: RunOptions) -> Target:
     chosen = find_round(options.round)
     if options.adapter or name in ADAPTERS:
         adapter = find_adapter(options.adapter or name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
 
 _OFFICIAL_S = 600
+_STAMP = re.compile(r"^\[[\d-]+ [\d:,]+ \S+ (?=ERROR\])")
+"""Time and line of the program before a message of the official checker."""
 ENDPOINTS = "MLPerf Endpoints"
 
 
@@ -177,7 +180,8 @@ def _official(
         )
     except subprocess.TimeoutExpired:
         return False, (f"no answer within {_OFFICIAL_S} s",)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
+    told = (_STAMP.sub("", line) for line in (done.stdout + done.stderr).splitlines())
+    lines = [line.removeprefix("ERROR] ") for line in told if "ERROR" in line]
     if "Traceback" in done.stderr:
         lines.append("ended in a traceback: " + done.stderr.strip().splitlines()[-1][:200])
     return done.returncode == 0, tuple(lines)

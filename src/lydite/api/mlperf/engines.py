@@ -24,16 +24,26 @@ def graph_of(
     """The target's graph at a batch size; symbolic sizes are those of the data set's samples.
 
     Raises:
-        InputError: no model, or one that cannot be read.
+        InputError: no model, one that cannot be read, or inputs of sizes that nobody says.
     """
     if not target.model:
         raise InputError(
             f"no model of the set is {target.name}", hint="give an .onnx file instead of the name"
         )
-    dims: tuple[str, ...] = ()
+    dims = target.dims
     if data is not None and target.is_file:
-        dims = _dims(session.load(target.model).graph, data)
-    return session.load(target.model, batch=size, dtype=dtype, dim=dims).graph
+        dims += _dims(session.load(target.model).graph, data)
+    graph = session.load(target.model, batch=size, dtype=dtype, dim=dims).graph
+    shapes = (graph.type_of(name).shape or () for name in graph.inputs)
+    unknown = dict.fromkeys(dim for shape in shapes for dim in shape if not isinstance(dim, int))
+    if unknown:
+        raise InputError(
+            "its inputs have sizes that nobody says",
+            where=target.name,
+            allowed=", ".join(f"--dim {dim}=SIZE" for dim in unknown),
+            hint="or --data, whose samples have sizes",
+        )
+    return graph
 
 
 def _dims(graph: Graph, data: DataSet) -> tuple[str, ...]:

@@ -120,6 +120,10 @@ class RunOptions(Options):
         Path | None,
         Help("Calibration table of an int8 engine; default: the last of `mlperf calibrate`."),
     ] = None
+    dim: Annotated[
+        tuple[str, ...],
+        Help("Size of a symbolic dimension in a model file, as NAME=SIZE (repeatable)."),
+    ] = ()
     built_only: Annotated[bool, Help("Refuse to run an engine that is not built yet.")] = False
     config_ver: Annotated[
         str,
@@ -229,6 +233,8 @@ class PreprocessOptions(Options):
 
     Attributes:
         map: List of names and labels; None for val_map.txt in the folder, or the folder tree.
+        annotations: COCO JSON file with the boxes of the images, of a detection net; whole images
+            are then stretched to the input's size, and nothing is cropped.
         resize: Length of the shorter side in pixels before the centre is cropped; None for 8/7 of
             the input's size.
         mean: Mean of the red, green and blue channel, of values between 0 and 1.
@@ -240,6 +246,10 @@ class PreprocessOptions(Options):
     map: Annotated[
         Path | None,
         Help("List of names and labels; default: val_map.txt there, or one folder a class."),
+    ] = None
+    annotations: Annotated[
+        Path | None,
+        Help("COCO JSON file with the boxes of the images; nothing is cropped then."),
     ] = None
     resize: Annotated[
         int | None,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from typing_extensions import TypedDict
 
 from lydite.api.mlperf.benchmark import Target, target_of
@@ -67,7 +68,7 @@ class MlperfPreprocessResult(Result):
             "name": self.data.name,
             "folder": str(self.data.folder),
             "samples": self.data.samples,
-            "classes": len(set(self.data.labels.tolist())),
+            "classes": _classes(self.data.labels),
             "resumed": self.resumed,
             "input": name,
             "shape": list(array.shape[1:]),
@@ -94,6 +95,12 @@ class MlperfPreprocessResult(Result):
         return [self.document()]
 
 
+def _classes(labels: np.ndarray) -> int:
+    """Number of classes: of the images, or of their boxes."""
+    found = np.unique(labels if labels.ndim == 1 else labels[:, 1:, 0])
+    return int(np.sum(found >= 0))
+
+
 def preprocess(
     session: Session,
     model: str,
@@ -103,7 +110,7 @@ def preprocess(
     options: PreprocessOptions | None = None,
     **given: Any,
 ) -> MlperfPreprocessResult:
-    """Prepare a folder of images for a classifier.
+    """Prepare a folder of images for a network.
 
     Args:
         session: Session.
@@ -126,7 +133,15 @@ def preprocess(
     jobs = how.jobs or os.cpu_count() or 1
     with session.bar(f"{target.name} images") as show:
         made, resumed = prepare(
-            data, out, name, recipe, listed=how.map, count=count, jobs=jobs, progress=show
+            data,
+            out,
+            name,
+            recipe,
+            listed=how.map,
+            annotations=how.annotations,
+            count=count,
+            jobs=jobs,
+            progress=show,
         )
     return MlperfPreprocessResult(target, made, recipe, resumed)
 
@@ -153,9 +168,13 @@ def _recipe(session: Session, target: Target, how: PreprocessOptions) -> tuple[s
             hint="describe its preprocessing in an adapter (--adapter)",
         )
     dtype = "uint8" if type_.dtype == "uint8" else "float32"
-    resize = how.resize or -(-max(height, width) * 8 // 7)
+    is_whole = how.annotations is not None
+    if is_whole and how.resize is not None:
+        raise InputError("images with boxes are not cropped", where="--resize")
+    resize = max(height, width) if is_whole else how.resize or -(-max(height, width) * 8 // 7)
+    fit = "stretch" if is_whole else "crop"
     mean, std = _three(how.mean, "--mean"), _three(how.std, "--std")
-    return name, Recipe((height, width), resize, layout, mean, std, dtype)
+    return name, Recipe((height, width), resize, layout, mean, std, dtype, fit)
 
 
 def _three(text: str, where: str) -> tuple[float, float, float]:

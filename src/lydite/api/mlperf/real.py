@@ -22,7 +22,7 @@ from lydite.api.mlperf.benchmark import data_of
 from lydite.api.mlperf.request import foretold, request_of
 from lydite.api.mlperf.scenario import Job, ScenarioRun
 from lydite.api.mlperf.system import System, system_of, token_type
-from lydite.errors import InputError
+from lydite.errors import InputError, LyditeError
 from lydite.files import write_atomic
 from lydite.mlperf import harness
 from lydite.mlperf.accuracy import Quality, known
@@ -31,7 +31,7 @@ from lydite.mlperf.evidence import LATENCY_PERCENTILES, Evidence, of_log
 from lydite.mlperf.forecast import Forecast
 from lydite.mlperf.loadgen import DETAIL, embedded_seeds, read_detail
 from lydite.mlperf.record import Tokens
-from lydite.mlperf.submission import SIMULATED
+from lydite.mlperf.submission import SIMULATED, VERDICT
 from lydite.mlperf.tokens import TOKENS, TokenService
 from lydite.mlperf.tree import ACCURACY, PERFORMANCE
 from lydite.mlperf.verdict import judge
@@ -39,8 +39,6 @@ from lydite.units import format_seconds
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-
-VERDICT = "verdict.json"
 
 
 def run_all(
@@ -68,15 +66,31 @@ def run_all(
         _check(job, table)
         _check_data(job, table)
     systems = [system_of(session, job, device, table) for job in jobs]
-    runs = [
-        _run(session, job, system, device, _place(folder, job))
-        for job, system in zip(jobs, systems, strict=True)
-    ]
+    runs: list[ScenarioRun] = []
+    for job, system in zip(jobs, systems, strict=True):
+        try:
+            runs.append(_run(session, job, system, device, _place(folder, job)))
+        except LyditeError as error:
+            if not runs:
+                raise
+            runs.append(_stopped(job, system, _place(folder, job), error))
     if table is not None:
         return "stated times", runs
     kinds = systems[0].devices
     name = measured_device(kinds[0].partition(":")[0] if kinds else device).name
     return f"{len(kinds)} x {name}" if len(kinds) > 1 else name, runs
+
+
+def _stopped(job: Job, system: System, folder: Path, error: LyditeError) -> ScenarioRun:
+    """A run that was refused after others had been made, which are not to be lost with it."""
+    nothing: dict[float, int] = {}
+    scenario, limits = job.settings.scenario, job.settings.limits()
+    bare = Evidence(scenario, limits, 0, 0, 0, 0, nothing, (), ("", math.nan, ""))
+    verdict = judge(bare, str(error))
+    target, told = job.target, (system.told, system.name)
+    return ScenarioRun(
+        target, job.settings, verdict, 0, 0, 0.0, *told, "none", UNKNOWN, folder, None, job.mode
+    )
 
 
 def _place(folder: Path, job: Job) -> Path:

@@ -17,6 +17,7 @@ from lydite.mlperf.dataset import DataSet
 from lydite.mlperf.engine import output_type
 from lydite.mlperf.forecast import Forecast, forecast
 from lydite.mlperf.loadgen import Issue, check_memory
+from lydite.mlperf.schedule import offline_samples
 
 if TYPE_CHECKING:
     from lydite.mlperf.settings import Settings
@@ -36,7 +37,7 @@ def request_of(job: Job, system: System, data: DataSet | None, logs: Path, seed:
         InputError: LoadGen's queries would not fit in memory.
     """
     settings = job.settings
-    memory = psutil.virtual_memory().available // 4
+    memory = psutil.virtual_memory().available // 2
     values, pilot = _values(job, system, memory)
     batching = settings.batching
     total = settings["total_samples"] or settings["samples"]
@@ -121,15 +122,16 @@ def _values(job: Job, system: System, memory: int) -> tuple[Values, str]:
         values["server_target_latency_percentile"] = settings["percentile"]
         if settings["latency_limit_ms"] is not None:
             values["server_target_latency_ns"] = round(settings["latency_limit_ms"] * 1e6)
-        check_memory(settings["target_qps"] * duration_s, memory)
+        check_memory(settings["target_qps"] * duration_s, memory, scenario)
         return values, ""
     pilot = _PILOTS[scenario]
     if hint is None:
         return values, pilot
     if scenario == "Offline":
+        check_memory(offline_samples(hint, round(duration_s * 1000)), memory, scenario)
         values[pilot] = hint
     else:
-        check_memory(2 * duration_s * hint, memory)
+        check_memory(2 * duration_s * hint, memory, scenario)
         values[pilot] = round(1e9 / hint)
     return values, ""
 

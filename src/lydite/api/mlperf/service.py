@@ -174,6 +174,7 @@ def _estimated(session: Session, target: Target, settings: Settings, on: str) ->
             threads=settings["threads"],
             batch=size,
             dtype=dtype,
+            dim=target.dims,
         )
         if not found.complete:
             raise InputError(

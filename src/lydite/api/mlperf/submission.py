@@ -16,7 +16,7 @@ from lydite.mlperf import tree
 from lydite.mlperf.check import check as check_tree
 from lydite.mlperf.check import read_json
 from lydite.mlperf.fault import Fault
-from lydite.mlperf.round import NEWEST, find_round
+from lydite.mlperf.round import NEWEST, Round, find_round
 from lydite.mlperf.submission import Submission, write
 from lydite.records import dataclass
 from lydite.results import Result
@@ -93,6 +93,7 @@ def submission(
     division: str = "closed",
     system: Path | None = None,
     calibration: Path | None = None,
+    map: str = "",
     round: str = NEWEST,
     force: bool = False,
 ) -> MlperfSubmissionResult:
@@ -107,11 +108,14 @@ def submission(
         system: JSON file that describes the system; None describes this machine as far as it is
             known.
         calibration: Document that says how scales were found.
+        map: Benchmarks whose task models of one's own do, such as "my-net=resnet", separated by
+            commas; the open division asks for it.
         round: Round of MLPerf Inference.
         force: Whether to write over an older tree.
 
     Raises:
-        InputError: no runs, simulated ones, a system that cannot be read, or a tree that exists.
+        InputError: no runs, simulated ones, a system or mapping that cannot be read, or a tree that
+            exists.
     """
     del session
     if division not in tree.DIVISIONS:
@@ -126,10 +130,32 @@ def submission(
         "weight_data_types": "fp32",
         "weight_transformations": "none",
     }
-    made = Submission(submitter, division, fields, measurements, text)
+    mapping = _mapping(map, division, chosen)
+    made = Submission(submitter, division, fields, measurements, text, mapping=mapping)
     folders = write(made, Path(runs), Path(out), force)
     faults = tuple(check_tree(Path(out), chosen))
     return MlperfSubmissionResult(Path(out), chosen.name, tuple(folders), faults)
+
+
+def _mapping(text: str, division: str, chosen: Round) -> dict[str, str]:
+    """Benchmarks by model, from "my-net=resnet,other=bert-99".
+
+    Raises:
+        InputError: a pair of another form, an unknown benchmark, or another division than open.
+    """
+    found: dict[str, str] = {}
+    for pair in filter(None, map(str.strip, text.split(","))):
+        model, equals, benchmark = (word.strip() for word in pair.partition("="))
+        if not equals or not model or not benchmark:
+            raise InputError(f"'{pair}' maps nothing", where="--map", allowed="MODEL=BENCHMARK")
+        found[model] = chosen.named(benchmark)[0]
+    if found and division != "open":
+        raise InputError(
+            f"the {division} division has no models of one's own",
+            where="--map",
+            allowed="--division open",
+        )
+    return found
 
 
 def _text(path: Path) -> str:
