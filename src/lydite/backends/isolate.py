@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lydite.backends.base import Chain
+from lydite.backends.steering import steering
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 from lydite.graph.keys import graph_of_key
 
@@ -18,7 +21,7 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     Raises:
         GraphError: the key holds a subgraph that cannot be rebuilt.
     """
-    single = graph_of_key(key)
+    single = _steered(key)
     op = single.ops[0]
     shared = {name for name, init in single.initializers.items() if init.has_data}
     ops: list[Op] = []
@@ -52,6 +55,20 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
         outputs=tuple(f"{name}_{copies - 1}" for name in op.outputs),
         initializers=initializers,
         opsets=opsets,
+    )
+
+
+def _steered(key: OpKey) -> Graph:
+    """The operator's graph, with the values that its sizes call for."""
+    single = graph_of_key(key)
+    values = {f"in{index}": array for index, array in steering(key).items()}
+    if not values:
+        return single
+    given = {name: Initializer(single.type_of(name), value=v) for name, v in values.items()}
+    return replace(
+        single,
+        inputs=tuple(name for name in single.inputs if name not in values),
+        initializers={**single.initializers, **given},
     )
 
 

@@ -102,10 +102,11 @@ def _declared_type(op_schema: object, name: str) -> int | None:
     return None
 
 
-_ADDED = {"Attention": ("window",)}
+_ADDED = {"Attention": ("window",), "Loop": ("trips",)}
 """Attributes that standard operators have here and not in the standard.
 
-`window` is the number of keys that a query attends to; a file says so by a mask.
+`window` is the number of keys that a query attends to; a file says so by a mask. `trips` is the
+number of iterations that follows from known values; a file has the values.
 """
 
 

@@ -8,7 +8,7 @@ addition of two tensors of 200 KB takes 5 us from a core's own cache and 17 us f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
@@ -26,28 +26,36 @@ def spans_of(graph: Graph) -> dict[OpKey, int]:
     """For each operator the usual bytes between two uses of what it reads.
 
     That is its weights; where it has next to none, its other inputs. Operators without any inputs
-    are left out.
+    are left out. A body of control flow is taken to follow itself, as that of a loop does.
     """
-    weights, inputs = weight_spans(graph), input_spans(graph)
     spans: dict[OpKey, list[int]] = {}
-    keys = keys_of(graph)
-    for op in graph.ops:
-        heavy = sum(_weights(graph, op.inputs).values()) >= SMALL_WEIGHT_BYTES
-        span = (weights if heavy else inputs).get(op.name)
-        if span is not None and op.name in keys:
-            spans.setdefault(keys[op.name], []).append(span)
+    _collect(graph, spans)
     return {key: int(np.median(values)) for key, values in spans.items()}
 
 
-def weight_spans(graph: Graph) -> dict[str, int]:
+def _collect(graph: Graph, spans: dict[OpKey, list[int]], held: Set[str] = frozenset()) -> None:
+    weights, inputs = weight_spans(graph, held), input_spans(graph)
+    keys = keys_of(graph)
+    for op in graph.ops:
+        heavy = sum(_weights(graph, op.inputs, held).values()) >= SMALL_WEIGHT_BYTES
+        span = (weights if heavy else inputs).get(op.name)
+        if span is not None and op.name in keys:
+            spans.setdefault(keys[op.name], []).append(span)
+        for body in op.subgraphs:
+            _collect(body, spans, {*body.inputs, *body.outer})
+
+
+def weight_spans(graph: Graph, held: Set[str] = frozenset()) -> dict[str, int]:
     """Bytes between two uses of each operator's weights, by operator name.
+
+    A loop's body finds what is `held` around it in each iteration, as it does its weights.
 
     Calls follow each other, so that a weight that is used once comes round after all others.
     Weights in between count once for each use, but with no more than all weights together;
     activations share memory, and count with the most that lives at once. Operators without
     weights are left out.
     """
-    weights = [_weights(graph, op.inputs) for op in graph.ops]
+    weights = [_weights(graph, op.inputs, held) for op in graph.ops]
     every = {name: size for used in weights for name, size in used.items()}
     between = _Traffic(graph, weights, turns=2)
     count = len(graph.ops)
@@ -110,8 +118,9 @@ class _Traffic:
         return reads + min(self._alive, self._moves[last] - self._moves[first])
 
 
-def _weights(graph: Graph, inputs: tuple[str, ...]) -> dict[str, int]:
-    sizes = {name: graph.type_of(name).nbytes or 0 for name in inputs if graph.is_constant(name)}
+def _weights(graph: Graph, inputs: tuple[str, ...], held: Set[str] = frozenset()) -> dict[str, int]:
+    kept = (name for name in inputs if name and (name in held or graph.is_constant(name)))
+    sizes = {name: graph.type_of(name).nbytes or 0 for name in kept}
     return {name: size for name, size in sizes.items() if size}
 
 

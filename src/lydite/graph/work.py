@@ -25,6 +25,7 @@ from lydite.graph.operators import (
     fixed_inputs,
     operator,
 )
+from lydite.graph.shapes.counting import TRIPS, trip_count
 from lydite.graph.shapes.functions import inlined, is_function_call
 from lydite.graph.shapes.propagate import Values
 from lydite.opkey import OpKey
@@ -243,20 +244,15 @@ def _if_runs(op: Op, graph: Graph) -> BodyRuns:
     return BodyRuns(tuple(b for name in names if isinstance(b := op.attrs.get(name), Graph)), 1)
 
 
-_NO_LIMIT = 2**31 - 1
-"""From here on a trip count is what exporters write for a loop that its condition ends."""
-
-
 def _loop_runs(op: Op, graph: Graph) -> BodyRuns:
-    """The body as often as its constant trip count says; never where a constant forbids it."""
-    trips, go = (
-        graph.constant(op.inputs[i]) if len(op.inputs) > i and op.inputs[i] else None
-        for i in (0, 1)
-    )
-    if go is not None and go.size == 1 and not go.item():
-        return _repeated(op, 0)
-    limit = int(trips.item()) if trips is not None and trips.size == 1 else None
-    return _repeated(op, None if limit is not None and limit >= _NO_LIMIT else limit)
+    """The body as often as its trip count says, or a condition that counts; never where a constant
+    forbids it."""
+    trips = op.attrs.get(TRIPS)
+    if not isinstance(trips, int):
+        trips = trip_count(op, graph.constant)
+    go = graph.constant(op.inputs[1]) if len(op.inputs) > 1 and op.inputs[1] else None
+    forbidden = go is not None and go.size == 1 and not go.item()
+    return _repeated(op, 0 if forbidden else trips)
 
 
 def _scan_runs(op: Op, graph: Graph) -> BodyRuns:

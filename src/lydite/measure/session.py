@@ -154,10 +154,12 @@ class MeasuringSession:
                 if not left and not model:
                     return rows, np.array([])
             except BackendError as error:  # while it was timed, not while it was loaded
-                if model or not left:
+                if not left:
                     raise
                 if len(left) > 1:
                     return self._one_by_one(left, model, spans, rows)
+                if model:
+                    self.measure([], model)  # raises if it is the model that cannot be run
                 rows.append(self._failed(left[0], "error", str(error)))
                 self.keep(rows[-1:])
                 return rows, np.array([])

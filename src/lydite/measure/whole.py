@@ -17,7 +17,7 @@ from lydite.backends.lowered import lowered
 from lydite.errors import InputError
 from lydite.estimate import Point, Prediction, Rows, by_digest, predict
 from lydite.estimate.assemble import call_within_network, usual_chain
-from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
+from lydite.graph import Graph, OpKey, all_keys, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import footprint_bytes, layout_for
 from lydite.measure.profiling import in_graph_seconds
@@ -184,7 +184,8 @@ def validate(
             "has no operators left to measure: it folds away", where=graph.name, hint="lydite bench"
         )
     spans = spans_of(low)
-    groups = _groups(list(counts))
+    distinct = all_keys(low)  # those of bodies too, which no key of the whole stands for
+    groups = _groups(distinct)
     samples: list[np.ndarray] = []
     ratios: dict[OpKey, float] = {}
     failures = done = 0
@@ -193,7 +194,7 @@ def validate(
     with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
         path = write_onnx(graph, Path(folder) / "model.onnx", weights=graph_has_data(graph))
         for group in groups:
-            progress(done, len(counts), group[0].qualified_type)
+            progress(done, len(distinct), group[0].qualified_type)
             rows, whole = session.measure(group, str(path), spans)
             samples.append(whole)
             for row in rows:
@@ -201,7 +202,7 @@ def validate(
                     ratios[row.key] = float(np.median(row.samples_s / whole))
                 failures += row.status != "ok"
             done += len(group)
-    progress(done, len(counts), "")
+    progress(done, len(distinct), "")
     every = np.concatenate(samples)
     session.database.add([model_row(graph, every, session, {})])
     backend, threads = session.backend.name, session.settings.threads

@@ -224,3 +224,15 @@ def test_rows_of_another_cache_state_are_not_known(cache):
                 states = {found.conditions.cache for found in wanted.known([wide]).values()}
                 assert states <= {cache}
         assert states == {cache}
+
+
+@pytest.mark.parametrize(
+    ("span_kib", "copies"),
+    [(0, 16), (1044, 1), (1400, 1), (1500, 2), (2500, 2), (2600, 3), (3072, 3), (10**6, 128)],
+)
+def test_copies_come_nearest_to_what_the_network_leaves_in_between(span_kib, copies):
+    """Of a product that has nearly all of a net's weights there is one copy, as in the net."""
+    wide = OpKey(
+        "MatMul", (Operand(T), Operand(TensorType("float32", (512, 512)), const=True)), (T,)
+    )
+    assert layout_for(wide, "rotated", span_kib << 10).copies == copies

@@ -19,7 +19,7 @@ from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import elementwise as gradients
 from lydite.graph.operators.missing import UNTYPED, UNWRITTEN, WHOLE, runtimes, usual
 from lydite.graph.operators.operator import ALIAS, ZERO, Family, Operator
-from lydite.graph.operators.typing.contrib import like, single
+from lydite.graph.operators.typing.contrib import like, single, typed_as
 from lydite.graph.operators.typing.lydite import SAVED
 
 EXP = LOG = TANH = ERF = FUNCTION
@@ -252,6 +252,8 @@ _OLD = {
 }
 """Functions that ONNX has removed and ONNX Runtime still runs."""
 
+_COMPARED = {"LessOrEqual": "Less", "GreaterOrEqual": "Greater"}
+
 _NAMES_ONLY = ("SiLU", "FastGelu", "QuickGelu")
 """Activations that attributes of other operators name, without an operator of that name."""
 
@@ -269,6 +271,7 @@ def _facets(name: str) -> dict[str, Any]:
         "precision": "mixed" if name in ("Where", "Cast") else precision,
         "folds": name in _FOLDED,
         **({"types": like(0), "decomposition": _OLD[name]} if name in _OLD else {}),
+        **({"types": typed_as(_COMPARED[name])} if name in _COMPARED else {}),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lydite.graph.graph import UNKNOWN, Graph, Op
+from lydite.graph.shapes.counting import TRIPS, trip_count
 from lydite.graph.shapes.functions import inlined, is_function_call
 from lydite.graph.shapes.infer import infer_outputs
 from lydite.graph.shapes.propagate import Values
@@ -110,8 +111,10 @@ def _loop(
         if wider == carried:
             break
         carried = wider
-    trips = values.get(op.inputs[0]) if op.inputs and op.inputs[0] else None
-    count: Dim = int(trips.item()) if trips is not None and trips.size == 1 else _OPEN
+    trips = trip_count(op, values.get)
+    if trips is not None:
+        op = replace(op, attrs={**op.attrs, TRIPS: trips})
+    count: Dim = trips if trips is not None else _OPEN
     scanned = [_stacked(type_, count, 0) for type_ in made[len(carried) :]]
     return op, _filled([*carried, *scanned], op)
 

@@ -29,6 +29,14 @@ def like(index: int) -> TypeRule:
     return rule
 
 
+def typed_as(op_type: str) -> TypeRule:
+    """Typed as another standard operator over the same inputs.
+
+    ONNX infers an operator that is a function by its body, which for scalars gives no shape.
+    """
+    return lambda op, inputs, std: std(op_type, list(inputs), op.attrs)
+
+
 def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) -> TypeRule:
     """Typed as a standard operator over the inputs `keep`, all with the dtype of the first."""
 
