@@ -154,13 +154,15 @@ class ValidateResult(Result):
 
     def _noted(self) -> list[tuple[Validation, tuple[str, ...]]]:
         """Each validation with the notes of its model; none where nobody gave any."""
+        from lydite.estimate.prediction import uncovered_note
         from lydite.estimate.subnormal import subnormal_note
 
-        pairs = zip(self.validations, chain(self.notes, repeat(())), strict=False)
-        return [
-            (one, (*said, note) if (note := subnormal_note(one.prediction.nodes)) else said)
-            for one, said in pairs
-        ]
+        noted = []
+        for one, said in zip(self.validations, chain(self.notes, repeat(())), strict=False):
+            found = one.prediction
+            own = uncovered_note(found.coverage), subnormal_note(found.nodes)
+            noted.append((one, (*said, *(note for note in own if note))))
+        return noted
 
 
 def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:

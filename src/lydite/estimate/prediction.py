@@ -67,6 +67,16 @@ class Coverage:
         return self.seconds.get(source, 0.0) / total if total else 0.0
 
 
+def uncovered_note(coverage: Coverage) -> str:
+    """Which operators have no estimate, in a sentence; "" where all have one."""
+    if not coverage.uncovered:
+        return ""
+    count = sum(coverage.uncovered.values())
+    names = ", ".join(f"{name} ({number})" for name, number in coverage.uncovered.items())
+    what = "operators have" if count > 1 else "operator has"
+    return f"{count} {what} no estimate, so the prediction is a lower bound: {names}"
+
+
 @dataclass(frozen=True, repr=False)
 class Prediction(OneLine):
     """A model's predicted time, operator by operator.

@@ -145,7 +145,7 @@ class Validation(OneLine):
     def point(self) -> Point:
         """The paired prediction against the measurement; bounds scaled from the unpaired ones."""
         total = self.prediction.total
-        scale = self.paired_s / total.seconds
+        scale = self.paired_s / total.seconds if total.seconds else 1.0
         return Point(
             self.prediction.model,
             self.paired_s,

@@ -162,3 +162,20 @@ def test_a_chip_names_a_loop_whose_runs_are_unknown(chip):
     assert "at least" in result.summary()
     assert result.document()["unknown_work"] == [loop(None).ops[0].name]
     assert lydite.chip(loop(3), chip=chip).document()["unknown_work"] == []
+
+
+def test_a_comparison_names_what_the_prediction_lacks():
+    """A loop of unknown length beside an operator that is known."""
+    from lydite.api.validate import ValidateResult
+    from lydite.measure.whole import Validation
+
+    body = loop(None)
+    relu = conditional(["Relu"], ["Relu"])
+    samples = np.full(5, 1e-3)
+    made = [Validation(predicted(graph), 1e-3, samples, 0) for graph in (body, relu)]
+    result = ValidateResult(tuple(made), find_device("h100"), "onnxruntime", 1)
+    (without, complete) = result.rows()
+    assert without["notes"] == [
+        "1 operator has no estimate, so the prediction is a lower bound: Loop (1)"
+    ]
+    assert complete["notes"] == []
