@@ -482,9 +482,9 @@ def test_mlperf_check_and_submission(both, tmp_path):
     run.mkdir(parents=True)
     (run / "mlperf_log_detail.txt").write_text("")
     out = tmp_path / "out"
-    result = ly.mlperf_submission(tmp_path / "runs", out, division="open")
+    result = ly.mlperf_submission(tmp_path / "runs", out, division="open", map="net=resnet")
     command = ["mlperf", "submission", tmp_path / "runs", "--out", out, "--division", "open"]
-    assert both([*command, "--force"], result)["faults"] == []
+    assert both([*command, "--map", "net=resnet", "--force"], result)["faults"] == []
 
 
 def test_mlperf_before_a_run(both, tmp_path):
