@@ -12,6 +12,7 @@ WITHOUT_A_UNIT = {
     "--gain",
     "--memory-share",
     "--lora-share",
+    "--images",
     "--isl",
     "--osl",
     "--burstiness",

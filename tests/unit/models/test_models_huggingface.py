@@ -627,7 +627,7 @@ def test_a_mixture_of_attention_heads_is_shared_by_ranks(tmp_path):
     path.write_text(json.dumps({"model_type": "jetmoe", **sizes, **heads}))
     graph = graph_from_config(path, sequence=16, phase="prefill")
     share = rank_share(graph, 2)
-    assert set(share.whole) == {"TopK"}
+    assert not share.whole  # the router is on every rank
     name = "lydite:MoEMatMul"
     whole, part = (total_work(each).by_type[name].flops for each in (graph, share.graph))
     assert part == whole / 2
