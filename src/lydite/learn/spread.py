@@ -26,8 +26,8 @@ _LEAST_SHARE = 0.02
 """Least share of the rows in a leaf."""
 _ALIKE = 0.85
 """What one device leaves open of the next one, over half the width of its own interval; several
-that agree may do so by chance, and leave open as much over their number. Devices that were left out are
-89 % inside with about 0.85 from one device, 0.1 to 0.45 from two, and 0 to 0.45 from four."""
+that agree may do so by chance, and leave open as much over their number. Devices that were left
+out are 89 % inside with about 0.85 from one device, 0.1 to 0.45 from two, 0 to 0.45 from four."""
 
 
 def spread_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray], apart: bool) -> Spread:
