@@ -198,7 +198,7 @@ def _family_row(each: Fitted) -> dict[str, Any]:
         "devices": list(family.devices),
         "rows": family.rows,
         "trees": len(family.trees.roots),
-        "bounds": [list(pair) for pair in family.bounds[1]],
+        "bounds": list(family.unseen.usual),
     }
 
 

@@ -9,11 +9,16 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 
+from lydite.errors import InputError
 from lydite.estimate.learned.model import LearnedModel
-from lydite.learn.fit import EDGES_S, bounds_of, left_out, left_out_s, predicted_s, reach_of
+from lydite.estimate.learned.trees import read_trees
+from lydite.learn.fit import fit_text, left_out, predicted_s
 from lydite.learn.rows import Rows, stream_name
 from lydite.learn.split import Split
+from lydite.learn.spread import spread_of
 
+EDGES_S = (2e-5, 2e-4, 2e-3)
+"""Base times that separate sizes."""
 _NEIGHBOUR_ROWS = 5000
 """Rows of a device among which a nearest one is looked for, and for how many it is."""
 _RESAMPLES = 200
@@ -34,22 +39,15 @@ def evaluate(rows: Sequence[Rows], split: Split | None = None) -> list[dict[str,
     Raises:
         InputError: there is only one device.
     """
-    if split is None:
-        guesses = left_out(rows)
-        return [
-            row
-            for part in rows
-            for row in _judged(part, [r for r in rows if r.device != part.device], guesses)
-        ]
-    train = [part for part in rows if part.device in split.train]
-    if not train:
-        return []
-    guesses = left_out(train) if len(train) > 1 else {}
+    if split is None and len(rows) < 2:
+        raise InputError("one device cannot be left out", allowed="rows of two devices or more")
     found: list[dict[str, Any]] = []
     for part in rows:
-        if part.device in split.test:
-            known = guesses | {part.device: left_out_s(part, [*train, part])}
-            found += _judged(part, train, known)
+        if split is None:
+            found += _judged(part, [other for other in rows if other.device != part.device])
+        elif part.device in split.test:
+            train = [other for other in rows if other.device in split.train]
+            found += _judged(part, train) if train else []
     return found
 
 
@@ -74,9 +72,16 @@ def evaluate_model(
     return found
 
 
-def _judged(part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]) -> list[Any]:
-    """One row for a device, or one for each kind of stream."""
-    return _compared(part, others, guesses[part.device], _intervals(part, others, guesses))
+def _judged(part: Rows, others: Sequence[Rows]) -> list[dict[str, Any]]:
+    """One row for a device, or one for each kind of stream; it changes nothing of its intervals."""
+    text = fit_text(others)
+    guess = predicted_s(read_trees(text, part.family), part)
+    if len(others) > 1:
+        known = left_out(others)
+    else:  # one device says nothing of another but how far its own rows lie apart
+        known = {others[0].device: predicted_s(read_trees(text, part.family), others[0])}
+    spread = spread_of(others, known, apart=True)
+    return _compared(part, others, guess, spread.factors(part.problem.features))
 
 
 def _compared(
@@ -89,6 +94,7 @@ def _compared(
     constant = float(np.exp(np.median(ratios))) if others else float("nan")
     base_s = part.problem.base_s
     low, high = interval
+    low = np.maximum(low, np.minimum(part.problem.bound_s / predicted, 1))  # as `Learned` does
     found: list[dict[str, Any]] = []
     for kind in np.unique(part.kind[part.aligned]).tolist():
         chosen = part.aligned & (part.kind == kind)
@@ -120,18 +126,6 @@ def _compared(
     return found
 
 
-def _intervals(
-    part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of the intervals that the others give each row."""
-    if any(other.device not in guesses for other in others):
-        return np.full(len(part.seconds), np.nan), np.full(len(part.seconds), np.nan)
-    bounds = np.array(bounds_of(others, guesses))
-    far = reach_of(others).outside(part.problem.features).astype(int)
-    low, high = bounds[far, np.digitize(part.problem.base_s, EDGES_S)].T
-    return low, high
-
-
 def _resampled(error: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean error over rows (bootstrap)."""
     draw = np.random.default_rng(0)
@@ -158,7 +152,7 @@ def _drawn(number: int, draw: np.random.Generator) -> np.ndarray:
 
 
 def _by_size(error: np.ndarray, base_s: np.ndarray) -> list[float | None]:
-    """Mean error by size of the base time, as intervals are; None where there are no rows."""
+    """Mean error by size of the base time; None where there are no rows."""
     size = np.digitize(base_s, EDGES_S)
     return [
         float(error[size == number].mean()) if (size == number).any() else None

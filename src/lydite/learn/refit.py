@@ -12,7 +12,8 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.estimate.learned.model import Family, LearnedModel
 from lydite.estimate.learned.trees import read_trees
-from lydite.learn.fit import Fitted, boosted, predicted_s
+from lydite.learn.boost import boosted
+from lydite.learn.fit import Fitted, predicted_s
 from lydite.learn.rows import Rows
 from lydite.records import dataclass
 

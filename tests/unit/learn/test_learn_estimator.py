@@ -205,10 +205,16 @@ def test_the_shipped_model_is_small_text_with_its_sources(copied):
     ("name", "edit", "message"),
     [
         ("stream.txt", lambda text: text.replace("leaf_value=", "leaf_value=9 ", 1), "sha256"),
-        ("manifest.json", lambda text: text.replace('"version": 2', '"version": 1'), "version 1"),
+        ("manifest.json", lambda text: text.replace('"version": 3', '"version": 2'), "version 2"),
+        (
+            "stream.seen.low.txt",
+            lambda text: text.replace("leaf_value=", "leaf_value=9 ", 1),
+            "sha256",
+        ),
         ("manifest.json", lambda _: "[]", "manifest cannot be read"),
         ("manifest.json", lambda text: text.replace('"stream"', '"steam"'), "unknown family"),
-        ("manifest.json", lambda text: text.replace('"bounds"', '"bonds"'), "lacks 'bounds'"),
+        ("manifest.json", lambda text: text.replace('"unseen"', '"unsaid"'), "lacks 'unseen'"),
+        ("manifest.json", lambda text: text.replace('"open": 0', '"open": -9'), "does not hold 1"),
     ],
 )
 def test_a_changed_model_is_refused(copied, name, edit, message):
@@ -271,5 +277,6 @@ def test_a_folder_of_ones_own(copied, monkeypatch, tmp_path):
 def test_the_manifest_is_plain_json(copied):
     manifest = json.loads((copied / "manifest.json").read_text())
     for family in manifest["families"].values():
-        assert {len(pairs) for pairs in family["bounds"]} == {len(family["edges_s"]) + 1}
+        (low, high), (wide_low, wide_high) = family["seen"]["usual"], family["unseen"]["usual"]
+        assert 0 < wide_low < low <= 1 <= high < wide_high
         assert family["rows"] > 1000

@@ -20,9 +20,11 @@ from lydite.estimate.learned.physics import Problem
 from lydite.estimate.learned.trees import Trees, read_trees
 from lydite.records import dataclass
 
-VERSION = 2
-"""Version of the features; a model of another one is refused."""
+VERSION = 3
+"""Version of the features and files; a model of another one is refused."""
 MANIFEST = "manifest.json"
+SPREADS, SIDES = ("seen", "unseen"), ("low", "high")
+"""Spreads of a family, on devices that it was learned from and on others, and the sides of each."""
 _MOST_BYTES = 16 << 20
 
 
@@ -45,15 +47,36 @@ class Reach:
 
 
 @dataclass(frozen=True, eq=False)
+class Spread:
+    """How far measured times lie from predicted ones: 90 % of them within an interval.
+
+    Attributes:
+        texts: The trees of both sides as text, low and high.
+        trees: The 5th and 95th percentile of the logarithm of measured over predicted time.
+        open: What the devices that it was learned from leave open beyond them, as a logarithm.
+        usual: Median over the rows of measured over predicted time, low and high.
+    """
+
+    texts: tuple[str, str]
+    trees: tuple[Trees, Trees]
+    open: float
+    usual: tuple[float, float]
+
+    def factors(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high factor of each operator, at most and at least 1 [operators]."""
+        low, high = (trees.values(features) for trees in self.trees)
+        return np.exp(np.minimum(low - self.open, 0)), np.exp(np.maximum(high + self.open, 0))
+
+
+@dataclass(frozen=True, eq=False)
 class Family:
     """One family of a model.
 
     Attributes:
         text: The trees as text.
         trees: The logarithm of measured over base time.
-        edges_s: Base times that separate sizes, ascending.
-        bounds: Measured over predicted time, low and high, by size: on the devices of the rows, on
-            others of operators like the rows, and of operators beyond them.
+        seen: Measured over predicted time on the devices of the rows.
+        unseen: The same on other devices.
         reach: How far the rows reach.
         devices: Devices that it was learned from.
         rows: Number of rows.
@@ -61,8 +84,8 @@ class Family:
 
     text: str
     trees: Trees
-    edges_s: tuple[float, ...]
-    bounds: tuple[tuple[tuple[float, float], ...], ...]
+    seen: Spread
+    unseen: Spread
     reach: Reach
     devices: tuple[str, ...]
     rows: int
@@ -70,11 +93,13 @@ class Family:
     def interval(self, problem: Problem, seen: bool) -> tuple[np.ndarray, np.ndarray]:
         """Low and high factor of each operator; `seen` on a device that was learned from.
 
-        Beyond the rows the interval is the next wider one.
+        Beyond the rows a device counts as one that nobody measured.
         """
-        beyond = self.reach.outside(problem.features).astype(int)
-        size = np.digitize(problem.base_s, self.edges_s)
-        low, high = np.array(self.bounds)[beyond + (not seen), size].T
+        low, high = self.unseen.factors(problem.features)
+        if not seen:
+            return low, high
+        near = ~self.reach.outside(problem.features)
+        low[near], high[near] = self.seen.factors(problem.features[near])
         return low, high
 
 
@@ -140,27 +165,40 @@ def _read(folder: Traversable, where: str) -> LearnedModel:
 def _family(folder: Traversable, name: str, row: Mapping[str, Any], where: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"unknown family '{name}'", where=where, allowed=", ".join(FAMILIES))
-    text = _text(folder / f"{name}.txt", where)
     try:
-        if hashlib.sha256(text.encode()).hexdigest() != row["sha256"]:
-            raise InputError(f"{name}.txt is not the file of its manifest (sha256)", where=where)
-        bounds = tuple(
-            tuple((float(low), float(high)) for low, high in pairs) for pairs in row["bounds"]
-        )
-        reach = Reach(*(np.array(row["reach"][side], float) for side in ("low", "high")))
-        edges = tuple(float(edge) for edge in row["edges_s"])
+        text, trees = _trees(folder, name, name, row["sha256"], where)
+        seen, unseen = (_spread(folder, name, each, row[each], where) for each in SPREADS)
+        reach = Reach(*(np.array(row["reach"][side], float) for side in SIDES))
         devices, count = tuple(str(device) for device in row["devices"]), int(row["rows"])
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"the manifest of {name} lacks {error}", where=where) from None
-    trees = read_trees(text, f"{where}: {name}.txt")
-    names = FAMILIES[name].features
-    if trees.names != names or {len(pairs) for pairs in bounds} != {len(edges) + 1}:
-        raise InputError(f"{name} has other features or bounds", where=where)
-    if len(bounds) != 3 or reach.low.shape != (len(names),) or reach.high.shape != (len(names),):
-        raise InputError(f"{name} has other features or bounds", where=where)
-    if not all(0 < low <= 1 <= high for pairs in bounds for low, high in pairs):
-        raise InputError(f"the bounds of {name} do not hold 1", where=where)
-    return Family(text, trees, edges, bounds, reach, devices, count)
+    number = len(trees.names)
+    if reach.low.shape != (number,) or reach.high.shape != (number,):
+        raise InputError(f"{name} has a reach of other features", where=where)
+    return Family(text, trees, seen, unseen, reach, devices, count)
+
+
+def _spread(
+    folder: Traversable, name: str, which: str, row: Mapping[str, Any], where: str
+) -> Spread:
+    low, high = (
+        _trees(folder, name, f"{name}.{which}.{side}", row["sha256"][side], where) for side in SIDES
+    )
+    extra, usual = float(row["open"]), (float(row["usual"][0]), float(row["usual"][1]))
+    if not 0 <= extra < np.inf or not 0 < usual[0] <= 1 <= usual[1]:
+        raise InputError(f"the interval of {name} does not hold 1", where=where)
+    return Spread((low[0], high[0]), (low[1], high[1]), extra, usual)
+
+
+def _trees(folder: Traversable, name: str, file: str, digest: str, where: str) -> tuple[str, Trees]:
+    """Trees of a family's file, as text and read."""
+    text = _text(folder / f"{file}.txt", where)
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise InputError(f"{file}.txt is not the file of its manifest (sha256)", where=where)
+    trees = read_trees(text, f"{where}: {file}.txt")
+    if trees.names != FAMILIES[name].features:
+        raise InputError(f"{file}.txt has other features", where=where)
+    return text, trees
 
 
 def _text(path: Traversable, where: str) -> str:

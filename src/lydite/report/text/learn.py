@@ -16,11 +16,11 @@ def fit_text(document: Mapping[str, Any]) -> str:
             str(len(row["devices"])),
             f"{row['rows']:,}",
             str(row["trees"]),
-            ", ".join(f"{low:.2f} to {high:.2f}" for low, high in row["bounds"]),
+            "{:.2f} to {:.2f}".format(*row["bounds"]),
         ]
         for row in document["families"]
     ]
-    columns = ["family", "devices", "rows", "trees", "<measured / predicted, 90 %, by size"]
+    columns = ["family", "devices", "rows", "trees", "<measured / predicted, 90 %, elsewhere"]
     own = [_own(row) for row in document["families"] if "own_rows" in row]
     lines = [table("", columns, cells), "", *own, f"written: {document['folder']}"]
     return "\n".join(lines)
