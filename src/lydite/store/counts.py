@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -108,8 +109,12 @@ def _asked(
 ) -> Iterable[Sequence[Any]]:
     """Rows of a statement about a list, or numbers by name, of any length: one parameter."""
     dialect = connection.dialect.name
-    words = text(statement.format(listed=_LISTED[dialect], counted=_COUNTED[dialect], **about))
+    words = _text(statement.format(listed=_LISTED[dialect], counted=_COUNTED[dialect], **about))
     return connection.execute(words, {"listed": json.dumps(listed), **parameters}).all()
+
+
+_text = cache(text)
+"""Reading the parameters out of a statement takes longer than a small query."""
 
 
 def recounted(connection: Connection) -> list[CoverageCount]:
