@@ -114,6 +114,7 @@ class TensorType:
         )
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _SUBNORMAL = " subnormal "
 _TYPE = re.compile(r"([^\[]*)\[([^\]]*)\](?:\{([^}]*)\})?")
 
@@ -197,7 +198,7 @@ class OpKey:
         }
         if self.fused:
             record["fused"] = list(self.fused)
-        return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return _ENCODER.encode(record)
 
     @cached_property
     def digest(self) -> str:

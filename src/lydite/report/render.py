@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from lydite.report.view import Cell
 from lydite.results import visible
 
 OWN = "lydite.report"
+_MOST_ESCAPED = 4096
 
 
 def _finished(value: Any) -> Any:
@@ -27,7 +30,7 @@ def environment(*packages: str) -> Environment:
     Args:
         packages: Names of packages with a folder `templates`; they are imported.
     """
-    return Environment(
+    made = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, OWN)]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -36,6 +39,36 @@ def environment(*packages: str) -> Environment:
         finalize=_finished,
         auto_reload=False,
     )
+    made.globals["rows_html"] = rows_html
+    return made
+
+
+def rows_html(rows: Iterable[Iterable[Cell]]) -> Markup:
+    """Rows of a table, a line each, escaped as templates do."""
+    return Markup("".join(map(_row_html, rows)))
+
+
+def _row_html(cells: Iterable[Cell]) -> str:
+    made = ["<tr>"]
+    tag, opened = "th", '<th scope="row"'
+    for cell in cells:
+        text = _escaped(cell.text)
+        if cell.href:
+            text = f'<a href="{_escaped(cell.href)}">{text}</a>'
+        if cell.value:
+            text = f'<data value="{_escaped(cell.value)}">{text}</data>'
+        if cell.is_number or cell.tone:
+            opened += f' class="{"n " if cell.is_number else ""}{_escaped(cell.tone)}"'
+        made.append(f"{opened}>{text}</{tag}>")
+        tag, opened = "td", "<td"
+    made.append("</tr>\n")
+    return "".join(made)
+
+
+@lru_cache(maxsize=_MOST_ESCAPED, typed=True)
+def _escaped(value: object) -> str:
+    """A text as HTML; kept, as cells repeat few texts. Markup is another type, and stays."""
+    return str(escape(_finished(value)))
 
 
 def stylesheet() -> Markup:

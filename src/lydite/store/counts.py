@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, select, text
@@ -21,16 +23,28 @@ _LISTED = {
     "sqlite": "SELECT value FROM json_each(:listed)",
     "postgresql": "SELECT json_array_elements_text(CAST(:listed AS json)) AS value",
 }
-_KNOWN = {
-    "measurements": "SELECT id FROM measurements WHERE id IN ({listed})",
-    "ops": "SELECT digest FROM ops WHERE digest IN ({listed})",
+_COUNTED = {
+    "sqlite": "SELECT key, value FROM json_each(:listed)",
+    "postgresql": "SELECT key, CAST(value AS int) AS value "
+    "FROM json_each_text(CAST(:listed AS json))",
 }
-_OPERATORS = """
-SELECT ops.digest, ops.domain, ops.op_type, EXISTS (
+# Known ids come as one text: a row for each would take more time than the search.
+_KNOWN = {
+    "sqlite": "SELECT json_group_array({identity}) FROM {table} WHERE {identity} IN ({listed})",
+    "postgresql": "SELECT CAST(coalesce(json_agg({identity}), '[]') AS text) FROM {table} "
+    "WHERE {identity} IN ({listed})",
+}
+# A cross join is not reordered by SQLite, which could read all operators for each of the listed.
+_PLACES = """
+SELECT ops.domain, ops.op_type, sum(counted.value) AS n, sum(CASE WHEN EXISTS (
     SELECT 1 FROM measurements AS m
-    WHERE m.device = :device AND m.op = ops.digest AND m.status = :status)
-FROM ({listed}) AS wanted JOIN ops ON ops.digest = wanted.value
+    WHERE m.device = :device AND m.op = ops.digest AND m.status = :status
+    ) THEN 0 ELSE 1 END) AS ops
+FROM ({counted}) AS counted CROSS JOIN ops WHERE ops.digest = counted.key
+GROUP BY ops.domain, ops.op_type
 """
+_columns = list(schema.measurements.c.keys())
+_placed = itemgetter(*map(_columns.index, ("device", "status", "op")))
 
 
 class CoverageCount(NamedTuple):
@@ -45,32 +59,35 @@ class CoverageCount(NamedTuple):
 
 
 def only_new(
-    connection: Connection, table: Table, rows: Iterable[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """The measurements or operators that the database does not hold, each once."""
-    identity = table.primary_key.columns[0].name
-    by_id = {row[identity]: row for row in rows}
-    for (known,) in _asked(connection, _KNOWN[table.name], list(by_id)):
-        del by_id[known]
+    connection: Connection, table: Table, rows: Iterable[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """The measurements or operators that the database does not hold, each once.
+
+    A row is in the order of the columns, of which the first is the primary key.
+    """
+    by_id = {row[0]: row for row in rows}
+    words = _KNOWN[connection.dialect.name]
+    about = {"table": table.name, "identity": table.c[0].name}
+    ((known,),) = _asked(connection, words, about, list(by_id))
+    for identity in json.loads(known):
+        del by_id[identity]
     return list(by_id.values())
 
 
-def count_new(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def count_new(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Count measurements that `only_new` passed; called before they are inserted, after their ops.
 
     An operator is new to its counter when no earlier row has its device and status.
     """
-    places: dict[tuple[str, str], Counter[str]] = {}
-    for row in rows:
-        places.setdefault((row["device"], row["status"]), Counter())[row["op"]] += 1
+    places: dict[tuple[str, str], dict[str, int]] = {}
+    for (device, status, op), n in Counter(map(_placed, rows)).items():
+        places.setdefault((device, status), {})[op] = n
     made: dict[tuple[str, ...], dict[str, Any]] = {}
     for (device, status), per_op in places.items():
         about = {"device": device, "status": status}
-        for op, domain, op_type, known in _asked(connection, _OPERATORS, list(per_op), **about):
+        for domain, op_type, n, ops in _asked(connection, _PLACES, {}, per_op, **about):
             place = {**about, "domain": domain, "op_type": op_type}
-            count = made.setdefault(tuple(place.values()), {**place, "n": 0, "ops": 0})
-            count["n"] += per_op[op]
-            count["ops"] += not known
+            made[tuple(place.values())] = {**place, "n": n, "ops": ops}
     if not made:
         return
     name = connection.dialect.name
@@ -84,11 +101,20 @@ def count_new(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _asked(
-    connection: Connection, statement: str, listed: list[str], **parameters: str
+    connection: Connection,
+    statement: str,
+    about: Mapping[str, str],
+    listed: Sequence[str] | Mapping[str, int],
+    **parameters: str,
 ) -> Iterable[Sequence[Any]]:
-    """Rows of a statement about a list of any length, which is one parameter."""
-    words = text(statement.format(listed=_LISTED[connection.dialect.name]))
+    """Rows of a statement about a list, or numbers by name, of any length: one parameter."""
+    dialect = connection.dialect.name
+    words = _text(statement.format(listed=_LISTED[dialect], counted=_COUNTED[dialect], **about))
     return connection.execute(words, {"listed": json.dumps(listed), **parameters}).all()
+
+
+_text = cache(text)
+"""Reading the parameters out of a statement takes longer than a small query."""
 
 
 def recounted(connection: Connection) -> list[CoverageCount]:

@@ -144,7 +144,7 @@ class Database:
             writer = Writer(connection)
             for table in schema.RECORDS:
                 for part in other._stream(source, select(table)):
-                    writer.put_rows(table, [dict(row._mapping) for row in part])
+                    writer.put_rows(table, [tuple(row) for row in part])
         return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     def lookup(

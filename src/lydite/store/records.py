@@ -187,24 +187,12 @@ class Measurement(OneLine):
 
     def content_id(self, environment_json: str, software_digest: str, samples: bytes) -> str:
         """`id`, for a caller that already has the expensive parts."""
-        conditions = self.conditions
+        held = self.conditions
         # No part can hold a NUL, so that different parts never join to the same text.
-        head = "\0".join(
-            (
-                self.key.digest,
-                self.device,
-                software_digest,
-                str(conditions.threads),
-                conditions.cache,
-                conditions.scope,
-                self.status,
-                self.error,
-                repr(self.energy_j),
-                environment_json,
-                self.measured_at,
-                self.run or "",
-                self.source,
-            )
+        head = (
+            f"{self.key.digest}\0{self.device}\0{software_digest}\0{held.threads}\0{held.cache}\0"
+            f"{held.scope}\0{self.status}\0{self.error}\0{self.energy_j!r}\0{environment_json}\0"
+            f"{self.measured_at}\0{self.run or ''}\0{self.source}"
         )
         return values.digest(head, samples)
 

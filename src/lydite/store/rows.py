@@ -49,42 +49,9 @@ MEASUREMENT_COLUMNS: tuple[ColumnElement[Any], ...] = (
 _ENVIRONMENT = 10
 
 
-def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
-    """The row of a measurement.
-
-    Raises:
-        InputError: the environment holds a value that is not JSON.
-    """
-    environment = canonical_json(item.environment, "environment")
-    known = item.status == "ok"
-    samples = item.samples_bytes()
-    low, median, high = item.quantiles_s() if known else (None, None, None)
-    return {
-        "id": item.content_id(environment, software_digest, samples),
-        "op": item.key.digest,
-        "device": item.device,
-        "software": software_digest,
-        "run": item.run,
-        "scope": item.conditions.scope,
-        "threads": item.conditions.threads,
-        "cache": item.conditions.cache,
-        "status": item.status,
-        "error": item.error,
-        "n_samples": item.samples_s.size,
-        "median_s": median,
-        "low_s": low,
-        "high_s": high,
-        "samples": samples,
-        "energy_j": item.energy_j,
-        "source": item.source,
-        "environment": environment,
-        "measured_at": item.measured_at,
-    }
-
-
-def op_row(key: OpKey) -> dict[str, Any]:
-    """The row of an operator."""
-    return {"digest": key.digest, "domain": key.domain, "op_type": key.op_type, "text": key.text}
+def op_row(key: OpKey) -> tuple[str, ...]:
+    """The row of an operator, in the order of the columns."""
+    return key.digest, key.domain, key.op_type, key.text
 
 
 _UNKNOWN_MOMENT = "1970-01-01T00:00:00.000000Z"
@@ -115,57 +82,36 @@ class ForeignRows:
     kernels: Sequence[str] | None = None
 
     @property
-    def op_rows(self) -> list[dict[str, Any]]:
+    def op_rows(self) -> list[tuple[Any, ...]]:
         """Rows of the operators."""
         domain, op_type = self.domain, self.op_type
         return [
-            {"digest": digest, "domain": domain, "op_type": op_type, "text": text}
+            (digest, domain, op_type, text)
             for digest, text in zip(self.digests, self.texts, strict=True)
         ]
 
     @property
-    def measurement_rows(self) -> list[dict[str, Any]]:
-        """Rows of the measurements, as `measurement_row` would make them, ten times as fast."""
-        software, source = self.software.digest, f"{FOREIGN}{self.origin}"
+    def measurement_rows(self) -> list[tuple[Any, ...]]:
+        """Rows of the measurements, as `batch.measurement_rows` would make them, but faster."""
+        device, software, source = self.device, self.software.digest, f"{FOREIGN}{self.origin}"
         environments = {
             name: canonical_json({"kernel": name} if name else {}, "environment")
             for name in set(self.kernels or ("",))
         }
-        fixed = {
-            "device": self.device,
-            "software": software,
-            "run": None,
-            "scope": "isolated",
-            "threads": 1,
-            "cache": "hot",
-            "status": "ok",
-            "error": "",
-            "n_samples": 1,
-            "energy_j": None,
-            "source": source,
-            "measured_at": _UNKNOWN_MOMENT,
-        }
-        middle = f"\0{self.device}\0{software}\0001\0hot\0isolated\0ok\0\0None\0"
+        # device, software, run, scope, threads, cache, status, error, number of samples
+        fixed = (device, software, None, "isolated", 1, "hot", "ok", "", 1)
+        middle = f"\0{device}\0{software}\0001\0hot\0isolated\0ok\0\0None\0"
         end = f"\0{_UNKNOWN_MOMENT}\0\0{source}"
         samples = np.ascontiguousarray(self.seconds, "<f8").tobytes()
-        made: list[dict[str, Any]] = []
+        made: list[tuple[Any, ...]] = []
         for at, (digest, seconds) in enumerate(
             zip(self.digests, self.seconds.tolist(), strict=True)
         ):
             environment = environments[self.kernels[at] if self.kernels else ""]
             sample = samples[8 * at : 8 * at + 8]
-            made.append(
-                fixed
-                | {
-                    "id": content_digest(f"{digest}{middle}{environment}{end}", sample),
-                    "op": digest,
-                    "median_s": seconds,
-                    "low_s": seconds,
-                    "high_s": seconds,
-                    "samples": sample,
-                    "environment": environment,
-                }
-            )
+            identity = content_digest(f"{digest}{middle}{environment}{end}", sample)
+            values = (seconds, seconds, seconds, sample, None, source, environment)
+            made.append((identity, digest, *fixed, *values, _UNKNOWN_MOMENT))
         return made
 
 

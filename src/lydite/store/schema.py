@@ -182,6 +182,11 @@ RECORDS = (devices, softwares, runs, ops, measurements, trials)
 """Tables of records, each after those that it refers to."""
 
 
+def in_order(table: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A row in the order of the table's columns, as writers take it."""
+    return tuple(values[column.name] for column in table.c)
+
+
 def counted_rows() -> Select[*tuple[Any, ...]]:
     """The rows of `coverage` as the measurements give them; seconds for a million."""
     m, o = measurements.c, ops.c

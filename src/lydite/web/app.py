@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -26,6 +29,7 @@ from lydite.api import dashboard
 from lydite.api.dashboard import MOST_CONNECTIONS, NoSuchRecord, Reader
 from lydite.errors import InputError, LyditeError, StoreError, unknown_name
 from lydite.report.view import Cell, Text, View
+from lydite.web.body import LEVEL, SMALLEST, Body
 from lydite.web.events import Streams, run_events, runs_events
 from lydite.web.guard import OnlyReads, SafeHeaders, TokenCheck
 from lydite.web.pages import FOLDER_PAGES, PAGES
@@ -64,7 +68,7 @@ def make_app(
     site = Site(reader, Shelf(timelines) if timelines else None, Recent(kept_s))
     inner = Starlette(
         routes=site.routes(),
-        middleware=[Middleware(GZipMiddleware, minimum_size=800, compresslevel=5)],
+        middleware=[Middleware(GZipMiddleware, minimum_size=SMALLEST, compresslevel=LEVEL)],
         exception_handlers={
             LyditeError: site.refused,
             HTTPException: site.not_served,
@@ -89,8 +93,9 @@ class _ImmutableFiles(StaticFiles):
 class Site:
     """Pages of one database."""
 
-    def __init__(self, reader: Reader, shelf: Shelf | None, recent: Recent) -> None:
+    def __init__(self, reader: Reader, shelf: Shelf | None, recent: Recent[Body]) -> None:
         self.reader = reader
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.recent = recent
         self.shelf = shelf
         self.urls = ServerUrls(static_version(), () if shelf else FOLDER_PAGES)
@@ -118,14 +123,26 @@ class Site:
 
     def _endpoint(
         self, page: Callable[..., View], source: Reader | Shelf
-    ) -> Callable[[Request], Response]:
-        def endpoint(request: Request) -> Response:
-            def made() -> str:
-                view = page(source, self.urls, **_given(request, _names(page)))
-                return page_of(view, self.urls)
+    ) -> Callable[[Request], Awaitable[Response]]:
+        names = _names(page)
+
+        async def endpoint(request: Request) -> Response:
+            def made() -> Body:
+                view = page(source, self.urls, **_given(request, names))
+                return Body.of(page_of(view, self.urls))
 
             address = f"{request.url.path}?{request.url.query}"
-            return HTMLResponse(self.recent.text(address, made))
+            turn = self._turns.setdefault(address, asyncio.Lock())
+            body = self.recent.fresh(address)
+            if body is None and self.recent.keeps:
+                # Who waits for a page that is being made waits here, and holds no thread.
+                async with turn:
+                    body = self.recent.fresh(address)
+                    if body is None:
+                        body = await run_in_threadpool(self.recent.given, address, made)
+            elif body is None:
+                body = await run_in_threadpool(made)
+            return body.answer(request)
 
         return endpoint
 

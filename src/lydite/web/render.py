@@ -32,9 +32,7 @@ def page_of(view: View, urls: Urls) -> str:
 
 def row_html(cells: list[Cell]) -> str:
     """A row of a table, in one line, for a server-sent event."""
-    macros: Any = render.environment(OWN).get_template("parts.html.j2").module
-    text = str(macros.row(cells))
-    return " ".join(text.split())
+    return " ".join(render.rows_html([cells]).split())
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -52,9 +53,17 @@ class ServerUrls:
         """Path and query of a page, "" if it is hidden; empty parameters are left out."""
         if page in self._hidden:
             return ""
-        words = {name: str(value) for name, value in given.items() if value not in ("", None)}
-        return f"{PATHS[page]}?{urlencode(words)}" if words else PATHS[page]
+        words = [
+            _word(name, str(value)) for name, value in given.items() if value not in ("", None)
+        ]
+        return f"{PATHS[page]}?{'&'.join(words)}" if words else PATHS[page]
 
     def static(self, name: str) -> str:
         """Path with the version, so that browsers may keep the file."""
         return f"/static/{name}?v={self._version}"
+
+
+@lru_cache(maxsize=4096)
+def _word(name: str, value: str) -> str:
+    """A parameter of an address; kept, as the links of a page repeat few names and values."""
+    return urlencode({name: value})

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
+from starlette.requests import Request
 
 from lydite.api.dashboard import NoSuchRecord, number_pairs
 from lydite.api.dashboard.compare import ratio_interval
-from lydite.report.view import shown
+from lydite.report.render import rows_html
+from lydite.report.view import Cell, shown
 from lydite.web import document
+from lydite.web.body import Body
 from lydite.web.chart import FRONTS, Chart, Series, pareto
 
 
@@ -96,6 +101,31 @@ def test_numbers_of_two_documents():
     first = {"a": 1, "b": [{"c": 2.0}, {"c": 3.0}], "d": True, "e": "x", "same": 5}
     second = {"a": 2, "b": [{"c": 2.5}], "d": False, "e": 1, "same": 5}
     assert number_pairs(first, second) == [("a", 1, 2), ("b[0].c", 2.0, 2.5)]
+
+
+def test_numbers_that_lie_too_deep_are_left_out():
+    def nested(depth, number):
+        return number if depth == 0 else {"a": nested(depth - 1, number)}
+
+    assert [len(number_pairs(nested(n, 1), nested(n, 2))) for n in (1, 12, 13, 14)] == [1, 1, 0, 0]
+
+
+def test_a_page_is_compressed_once_and_only_if_it_is_large():
+    large, small = Body.of("ä" * 1000), Body.of("small")
+    assert gzip.decompress(large.gzipped).decode() == "ä" * 1000
+    assert (small.plain, small.gzipped) == (b"small", None)
+    for accepted, body in ((b"gzip, br", large.gzipped), (b"br", large.plain)):
+        request = Request({"type": "http", "headers": [(b"accept-encoding", accepted)]})
+        assert large.answer(request).body == body
+
+
+def test_rows_are_escaped_and_markup_stays():
+    cells = [Cell("<a>\x1b", "/x?a=1&b=2"), Cell("1 ms", value="0.001", is_number=True, tone="bad")]
+    assert rows_html([cells, [Cell(Markup("<b>"))], [Cell("<b>")]]) == (
+        '<tr><th scope="row"><a href="/x?a=1&amp;b=2">&lt;a&gt;\\x1b</a></th>'
+        '<td class="n bad"><data value="0.001">1 ms</data></td></tr>\n'
+        '<tr><th scope="row"><b></th></tr>\n<tr><th scope="row">&lt;b&gt;</th></tr>\n'
+    )
 
 
 def test_chart_data_cannot_end_its_element():

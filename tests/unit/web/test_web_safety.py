@@ -228,6 +228,22 @@ def test_an_older_schema_is_not_touched(tmp_path):
         Reader(str(path))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("UPDATE meta SET value = '1'", "older schema"), ("DROP TABLE trials", "lacks the table")],
+)
+def test_a_schema_that_changes_under_a_server_is_noticed(filled, change, said):
+    reader = Reader(filled.path)
+    for _ in range(2):
+        with reader.reading():
+            pass
+    with sqlite3.connect(filled.path) as connection:
+        connection.execute(change)
+    with pytest.raises(StoreError, match=said), reader.reading():
+        pass
+    reader.close()
+
+
 def test_no_database(tmp_path):
     with pytest.raises(StoreError, match="no such database"):
         Reader(str(tmp_path / "none.db"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 MOST_PAIRS = 500
@@ -25,13 +25,25 @@ def number_pairs(first: Any, second: Any) -> list[tuple[str, float, float]]:
 
 
 def _numbers(value: Any, place: str, depth: int) -> Iterator[tuple[str, float]]:
-    if isinstance(value, bool) or depth > _DEEPEST:
-        return
     if isinstance(value, int | float):
-        yield place, value
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _numbers(item, f"{place}.{name}" if place else str(name), depth + 1)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _numbers(item, f"{place}[{number}]", depth + 1)
+        if not isinstance(value, bool) and depth <= _DEEPEST:
+            yield place, value
+        return
+    if depth >= _DEEPEST:
+        return
+    for where, item in _parts(value, place):
+        # Numbers are most of a document, and a generator for each takes long.
+        if type(item) is float or type(item) is int:
+            yield where, item
+        elif not isinstance(item, str):
+            yield from _numbers(item, where, depth + 1)
+
+
+def _parts(value: Any, place: str) -> Iterable[tuple[str, Any]]:
+    """What a mapping or a list holds, with its place."""
+    if isinstance(value, dict):
+        begin = f"{place}." if place else ""
+        return ((f"{begin}{name}", item) for name, item in value.items())
+    if isinstance(value, list):
+        return ((f"{place}[{number}]", item) for number, item in enumerate(value))
+    return ()

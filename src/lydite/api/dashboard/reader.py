@@ -20,6 +20,8 @@ BUSY_TIMEOUT_S = 1.0
 MOST_CONNECTIONS = 12
 """Number of pages that may read at once; the engine's pool holds 15 connections."""
 _STEPS_BETWEEN_CHECKS = 20_000
+_VERSION = select(schema.meta.c.value).where(schema.meta.c.key == "schema_version")
+_WANTED = str(schema.SCHEMA_VERSION)
 
 
 class NoSuchRecord(InputError):
@@ -50,6 +52,7 @@ class Reader:
         self._limit_s = limit_s
         self._engine: Engine | None = None
         self._file: tuple[int, int] | None = None
+        self._tables: int | None = None
         self.where = str(self._target)
         with self.reading():
             pass
@@ -89,7 +92,7 @@ class Reader:
         if self._engine is None or file != self._file:
             self.close()
             self._engine = self._make_engine()
-            self._file = file
+            self._file, self._tables = file, None
         return self._engine
 
     def _make_engine(self) -> Engine:
@@ -112,12 +115,19 @@ class Reader:
             raw.set_progress_handler(lambda: time.monotonic() > end, _STEPS_BETWEEN_CHECKS)
 
     def _check_version(self, connection: Connection) -> None:
+        tables = None
+        if connection.dialect.name == "sqlite":
+            # SQLite counts the changes of tables: what was looked at once need not be again.
+            tables = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+            if tables == self._tables and connection.execute(_VERSION).scalar() == _WANTED:
+                return
         version = schema.stored_version(connection, self.where)
         if version != schema.SCHEMA_VERSION:
             state = "is empty" if version is None else f"has the older schema version {version}"
             raise StoreError(
                 state, where=self.where, hint="type: lydite db stats, which brings it up to date"
             )
+        self._tables = tables
 
 
 def _identity(path: Path | None) -> tuple[int, int] | None:
