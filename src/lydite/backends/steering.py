@@ -54,12 +54,14 @@ def _repeats(_key: OpKey, first: tuple[int, ...], out: tuple[int, ...]) -> Value
 
 
 def _slice(key: OpKey, first: tuple[int, ...], out: tuple[int, ...]) -> Values:
-    """From the beginning, as much as the output holds, along axes that are constant or all."""
-    axes = key.inputs[3].value if len(key.inputs) > 3 else tuple(range(len(first)))
-    if not isinstance(axes, tuple | list):
-        return {}
-    ends = [out[int(axis)] for axis in axes]
-    return {1: [0] * len(ends), 2: ends, 4: [1] * len(ends)}
+    """From the beginning, as much as the output holds, along the axes that are stated or cut."""
+    cut = [axis for axis, (a, b) in enumerate(zip(first, out, strict=False)) if a != b]
+    axes = list(range(len(first)))
+    if len(key.inputs) > 3:
+        stated = key.inputs[3].value
+        axes = cut if stated is None else [int(axis) for axis in stated]
+    ends = [out[axis] for axis in axes]
+    return {1: [0] * len(ends), 2: ends, 3: axes, 4: [1] * len(ends)}
 
 
 def _indices(key: OpKey, first: tuple[int, ...], _out: tuple[int, ...]) -> Values:

@@ -199,7 +199,7 @@ def validate(
             samples.append(whole)
             for row in rows:
                 if row.status == "ok":
-                    ratios[row.key] = float(np.median(row.samples_s / whole))
+                    ratios[row.key] = _ratio(row.samples_s, whole)
                 failures += row.status != "ok"
             done += len(group)
     progress(done, len(distinct), "")
@@ -244,6 +244,16 @@ def _differences(
 def graph_has_data(graph: Graph) -> bool:
     """Whether a large weight has values rather than only a type."""
     return any(init.load is not None for init in graph.initializers.values())
+
+
+def _ratio(alone_s: np.ndarray, whole_s: np.ndarray) -> float:
+    """An operator's time over the model's, of the same rounds where they were timed in turn.
+
+    Operators that were measured one by one, as one of their group failed, have rounds of their own.
+    """
+    if len(alone_s) == len(whole_s):
+        return float(np.median(alone_s / whole_s))
+    return float(np.median(alone_s) / np.median(whole_s))
 
 
 def _unmeasured(prediction: Prediction, ratios: dict[OpKey, float]) -> float:

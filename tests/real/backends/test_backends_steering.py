@@ -32,6 +32,11 @@ KEYS = {
     "Slice of an axis": key(
         "Slice", ["float32[4,9]", "int64[1]", "int64[1]", AXES, "int64[1]"], "float32[4,6]"
     ),
+    "Slice of an axis that is computed": key(
+        "Slice",
+        ["float32[1,400]", "int64[1]", "int64[1]", "int64[1]", Operand(None, same_as=3)],
+        "float32[1,240]",
+    ),
     "TopK": key("TopK", ["float32[4,9]", "int64[1]"], "float32[4,5]", "int64[4,5]", axis=-1),
     "Split": key("Split", ["float32[4,9]", "int64[2]"], "float32[4,2]", "float32[4,7]", axis=1),
     "Gather": key("Gather", ["float32[1,60,224]", "int64[1]"], "float32[1,60,224]"),

@@ -236,3 +236,11 @@ def test_copies_come_nearest_to_what_the_network_leaves_in_between(span_kib, cop
         "MatMul", (Operand(T), Operand(TensorType("float32", (512, 512)), const=True)), (T,)
     )
     assert layout_for(wide, "rotated", span_kib << 10).copies == copies
+
+
+def test_operators_of_other_rounds_than_the_model_s_are_compared_by_medians():
+    from lydite.measure.whole import _ratio
+
+    whole = np.array([1.0, 2.0, 4.0])
+    assert _ratio(0.1 * whole, whole) == pytest.approx(0.1)  # the machine's drift falls out
+    assert _ratio(np.array([0.2, 0.3, 0.25, 0.4, 0.1]), whole) == pytest.approx(0.125)
