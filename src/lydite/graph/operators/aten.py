@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import aten_elementwise, products, split, split_products
+from lydite.graph.operators import aten_elementwise, products, split, split_heads, split_products
 from lydite.graph.operators.aten_rows import ATTENTIONS, row, rows
 from lydite.graph.operators.attention import scores_flops
 from lydite.graph.operators.call import (
@@ -164,7 +164,7 @@ def _interpolated(taps: float) -> WorkRule:
 
 OPERATORS: tuple[Operator, ...] = (
     *aten_elementwise.OPERATORS,
-    *rows(ATTENTIONS, _attention, array=products.attention(past=None), split=split.heads),
+    *rows(ATTENTIONS, _attention, array=products.attention(past=None), split=split_heads.heads),
     *rows(
         ("conv1d", "conv2d", "conv3d", "convolution", "_convolution"), _conv, array=_conv_products
     ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import products, split
+from lydite.graph.operators import products, split_heads
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at, nbytes
 from lydite.graph.operators.gradients import sequence as gradients
 from lydite.graph.operators.gradients import states
@@ -203,7 +203,7 @@ OPERATORS: tuple[Operator, ...] = (
         attention_work,
         gradient=SAVED_FORM,
         saving=Saving("AttentionTraining", "lydite", 2),
-        split=split.attention,
+        split=split_heads.attention,
         array=products.attention(),
         precision="low",
     ),
@@ -211,7 +211,7 @@ OPERATORS: tuple[Operator, ...] = (
         "LinearAttention",
         _linear,
         gradient=states.carried(3),
-        split=split.linear_attention,
+        split=split_heads.linear_attention,
         array=_UNFOLDED,
         torch=final(NOT_IN_TORCH),
     ),
@@ -219,7 +219,7 @@ OPERATORS: tuple[Operator, ...] = (
         "RotaryEmbedding",
         _rotary(1, 2),
         gradient=gradients.rotary,
-        split=split.rotary,
+        split=split_heads.rotary,
         fixed_inputs=(1, 4),
     ),
     _standard.row("ai.onnx.preview:FlexAttention", _flex, array=products.attention(past=None)),
@@ -259,7 +259,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "RotaryEmbedding",
         _rotary(2, 3),
         types=like(0),
-        split=split.rotary,
+        split=split_heads.rotary,
         fixed_inputs=(2, 4),
     ),
     _runtime.row(_MS + "MRotaryEmbedding", _rotary(2, 3), types=like(0)),

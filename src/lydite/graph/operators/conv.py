@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import products, split
+from lydite.graph.operators import products, split_heads
 from lydite.graph.operators.call import FUNCTION, Call, Cost, WorkRule
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import activation
@@ -131,7 +131,7 @@ OPERATORS: tuple[Operator, ...] = (
         "CausalConvWithState",
         _causal(2),
         gradient=states.carried(3),
-        split=split.channels,
+        split=split_heads.channels,
         array=products.conv(),
         torch=final(NOT_IN_TORCH),
     ),
