@@ -162,7 +162,8 @@ def _official(
             where=str(checkout),
             allowed="a checkout of mlcommons/inference",
         )
-    command = [sys.executable, "-m", "submission_checker.main", "--version", round_name]
+    # -B: nothing is written into the checkout.
+    command = [sys.executable, "-B", "-m", "submission_checker.main", "--version", round_name]
     command += [
         "--input",
         str(folder.resolve()),
