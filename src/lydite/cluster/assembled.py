@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 
@@ -36,7 +37,13 @@ class Names(Sequence[str]):
     def __len__(self) -> int:
         return int(self.first[-1])
 
-    def __getitem__(self, task: int) -> str:  # type: ignore[override]
+    @overload
+    def __getitem__(self, task: int) -> str: ...
+    @overload
+    def __getitem__(self, task: slice) -> list[str]: ...
+    def __getitem__(self, task: int | slice) -> str | list[str]:
+        if isinstance(task, slice):
+            return [self[one] for one in range(*task.indices(len(self)))]
         if not 0 <= task < len(self):
             raise IndexError(task)
         stage = int(np.searchsorted(self.first, task, "right")) - 1

@@ -95,5 +95,9 @@ def test_attention_takes_the_published_share_of_its_time(runtime, short, long):
 def test_an_unknown_type_is_refused_and_the_assumption_is_said():
     with pytest.raises(InputError, match="unknown KV cache's data type 'fp9'; allowed: auto, fp8"):
         row("llama3-8b", kv_dtype="fp9")
+    with pytest.raises(InputError, match="with a model in float32 is not modelled"):
+        row("llama3-8b", kv_dtype="fp8", dtype="float32")
     said = str(ly.serve("llama3-8b", **GIVEN, kv_dtype="fp8").summary())
-    assert "0.91 (long) to 1.11 (short)" in " ".join(said.split())
+    words = " ".join(said.split())
+    assert "0.91 (long) to 1.11 (short)" in words
+    assert "half of the rows lie within 6.0 % of that" in words

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
+from lydite.units import format_percent
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 KV_DTYPES = ("auto", "fp8")
 _LAYER_S = (10e-6, 350e-6)
 """Times of a layer's attention between which the ratios below were read."""
-_RATIOS = {"vllm": (1.11, 0.91), "sglang": (1.35, 0.76), "trtllm": (0.87, 0.54)}
+RATIOS = {"vllm": (1.11, 0.91), "sglang": (1.35, 0.76), "trtllm": (0.87, 0.54)}
 """Attention of decoding sequences to a cache in FP8 over one in 16 bits, for short and for long
-kernels: medians over AIConfigurator's 76,589 pairs of rows on an H100 (ai-dynamo/aiconfigurator
-095f58a: vLLM 0.24.0, SGLang 0.5.14, TensorRT-LLM 1.3.0rc20). On short ones the conversion costs
-more than the bytes that it saves."""
+kernels: medians over AIConfigurator's 76,593 pairs of rows on an H100 (ai-dynamo/aiconfigurator
+095f58a: vLLM 0.24.0, SGLang 0.5.14, TensorRT-LLM 1.3.0rc20; `benchmarks/kv_dtype.py`). On short
+ones the conversion costs more than the bytes that it saves."""
+_SPREAD = {"vllm": 0.06, "sglang": 0.06, "trtllm": 0.26}
+"""Median difference of a pair from these ratios, as a share, by the same command."""
+
+
+def ratios_at(runtime: str, layer_s: np.ndarray) -> np.ndarray:
+    """Ratio of a layer's attention by its time with 16 bits, linear in the time's logarithm."""
+    return np.interp(np.log(np.maximum(layer_s, 1e-12)), np.log(_LAYER_S), RATIOS[runtime])
 
 
 def check_kv_dtype(kept: Deployer) -> None:
@@ -40,10 +48,11 @@ def check_kv_dtype(kept: Deployer) -> None:
             "--profile has the times of the cache that it was made with",
             hint="without --kv-dtype, and with --kv-tokens for its capacity",
         )
-    short, long = _RATIOS[kept.runtime.name]
+    short, long = RATIOS[kept.runtime.name]
     kept.notes.append(
         f"--kv-dtype fp8: attention of decoding sequences takes {long:g} (long) to {short:g} "
-        f"(short) of its time with 16 bits, as published for {kept.runtime.name} on an H100; a "
+        f"(short) of its time with 16 bits, as published for {kept.runtime.name} on an H100, where "
+        f"half of the rows lie within {format_percent(_SPREAD[kept.runtime.name])} of that; a "
         "prompt's attention is taken to be unchanged"
     )
 
@@ -60,15 +69,23 @@ def cache_bytes(kept: Deployer, decode: Graph) -> float:
 
 
 def with_kv_dtype(kept: Deployer, times: StepTimes, decode: Graph) -> StepTimes:
-    """Step times with attention over the cache in its data type."""
+    """Step times with attention over the cache in its data type.
+
+    Raises:
+        InputError: the model does not run in 16 bits, with which the cache was compared.
+    """
     if kept.options.kv_dtype == "auto":
         return times
+    if kept.dtype not in ("float16", "bfloat16"):
+        raise InputError(
+            f"--kv-dtype fp8 with a model in {kept.dtype} is not modelled",
+            allowed="float16, bfloat16",
+            hint="add --dtype bfloat16",
+        )
     layers = max(1, sum(op.op_type in _READERS for op in decode.ops))
-    marks, ratios = np.log(_LAYER_S), _RATIOS[kept.runtime.name]
 
     def changed(table: np.ndarray) -> np.ndarray:
-        each = np.log(np.maximum(table, 1e-12) / layers)
-        return table * np.interp(each, marks, ratios)
+        return table * ratios_at(kept.runtime.name, table / layers)
 
     verify_s = None if times.verify_s is None else changed(times.verify_s)
     return replace(
