@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options, recording
+from lydite.cli import options, recording, restore_environment
 
 STDERR = 2
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -72,6 +72,7 @@ def monitor(
         if host not in LOOPBACK:
             say(f"warning: all who reach {host} on the network can read these figures")
     with live_table(quiet or json) as table:
+        restore_environment()
         result = session(quiet=quiet or json).monitor(
             command or (),
             interval=interval,

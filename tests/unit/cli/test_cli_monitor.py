@@ -390,3 +390,15 @@ def test_the_api_gives_the_trace():
     assert result.exit_code == 0
     assert list(result.trace.devices) == ["cpu:0"]
     assert result.headline().startswith("true: ")
+
+
+def test_the_command_sees_the_environment_as_it_was(lydite, monkeypatch, tmp_path):
+    seen = tmp_path / "seen.json"
+    code = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
+    for given in ({}, {"OPENBLAS_THREAD_TIMEOUT": "7"}):
+        monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        assert lydite("monitor", "--sensors", "null", "--", PYTHON, "-c", code, seen).code == 0
+        there = json.loads(seen.read_text())
+        assert {name: there[name] for name in there if name.startswith("OPENBLAS")} == given
