@@ -9,6 +9,16 @@ from lydite.backends.steering import steering
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 from lydite.graph.keys import graph_of_key
 
+LARGE_BYTES = 8 << 20
+"""Activations of at least this size miss the private caches, here as in a network."""
+_LIVE_OUTPUTS = 4
+_IN_PLACE = {("com.microsoft.nchwc", "Conv"): 3, ("com.microsoft", "FusedConv"): 3}
+"""The input that ONNX Runtime's kernel adds to its result, and overwrites if nobody reads it after.
+
+https://github.com/microsoft/onnxruntime, `MayInplace` in core/providers/cpu/nn/conv.cc and
+contrib_ops/cpu/nchwc_ops.cc; the kernel copies it first where it cannot.
+"""
+
 
 def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     """Graph of `copies` calls of the operator.
@@ -16,7 +26,11 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     The copies alternate between `turns` buffers of inputs, which stand for what a network touches
     before it comes back to them. Large weights are distinct per copy. Each output but the last is
     read by a `Shape` operator, which costs one dispatch and touches no data: without a reader,
-    memory planners keep the outputs apart, and copies would write to ever colder memory.
+    memory planners keep the outputs apart, and copies would write to ever colder memory. Outputs
+    that no private cache holds are read late, so that some of them live at once: a network's buffer
+    was last used some layers ago.
+
+    An input that the operator overwrites is the output of the copy before it.
 
     Raises:
         GraphError: the key holds a subgraph that cannot be rebuilt.
@@ -26,8 +40,10 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     shared = {name for name, init in single.initializers.items() if init.has_data}
     ops: list[Op] = []
     tensors = {name: single.type_of(name) for name in (*single.inputs, *shared)}
+    overwritten = _overwritten(single, op)
+    several = range(1, min(turns, copies))
     buffers = {
-        name: [name, *(f"{name}_turn{i}" for i in range(1, min(turns, copies)))]
+        name: [name, *(f"{name}_turn{i}" for i in several if name != overwritten)]
         for name in single.inputs
     }
     tensors |= {turn: single.type_of(name) for name, names in buffers.items() for turn in names}
@@ -40,14 +56,15 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
         outputs = tuple(f"{name}_{copy}" for name in op.outputs)
         tensors |= {f: single.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
         renamed |= {name: names[copy % len(names)] for name, names in buffers.items()}
+        if overwritten and copy:
+            renamed[overwritten] = f"{op.outputs[0]}_{copy - 1}"
         inputs = tuple(renamed.get(name, name) for name in op.inputs)
         ops.append(Op(f"op_{copy}", op.op_type, inputs, outputs, op.attrs, op.domain))
         if copy < copies - 1:
-            ops.append(
-                Op(f"tap_{copy}", "Shape", _tapped(single, op, inputs, outputs), (f"shape_{copy}",))
-            )
+            read = inputs[:1] if overwritten else _tapped(single, op, inputs, outputs)
+            ops.append(Op(f"tap_{copy}", "Shape", read, (f"shape_{copy}",)))
     opsets = {**single.opsets, "": max(single.opsets.get("", 7), 7)}
-    return Graph(
+    made = Graph(
         name=f"{key.op_type}_x{copies}",
         ops=tuple(ops),
         tensors=tensors,
@@ -56,6 +73,48 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
         initializers=initializers,
         opsets=opsets,
     )
+    output = single.type_of(op.outputs[0])
+    is_large = "(" not in output.dtype and (output.nbytes or 0) >= LARGE_BYTES
+    return _read_late(made) if is_large and not overwritten else made
+
+
+def overwritten_bytes(key: OpKey) -> int:
+    """Bytes of the input that the operator overwrites within a network; 0 for none."""
+    place = _IN_PLACE.get((key.domain, key.op_type), len(key.inputs))
+    if place >= len(key.inputs):
+        return 0
+    operand = key.inputs[place]
+    return 0 if operand.const or operand.type is None else operand.type.nbytes or 0
+
+
+def _overwritten(single: Graph, op: Op) -> str | None:
+    """The input that the operator overwrites, if it is the graph's and of the output's type."""
+    place = _IN_PLACE.get((op.domain, op.op_type), len(op.inputs))
+    name = op.inputs[place] if place < len(op.inputs) else ""
+    alike = name in single.inputs and single.type_of(name) == single.type_of(op.outputs[0])
+    return name if alike and op.inputs.count(name) == 1 else None
+
+
+def _read_late(made: Graph) -> Graph:
+    """The graph with each output in use until some copies later.
+
+    Runtimes order operators by what they need, so the reader needs the shape of a later output: a
+    `Reshape` to it, which is the same buffer. The two further dispatches for each copy are nothing
+    beside an operator that writes as much.
+    """
+    copies = [op for op in made.ops if op.name.startswith("op_")]
+    ops, tensors = list(copies), dict(made.tensors)
+    for at, op in enumerate(copies[:-1]):
+        output = op.outputs[0]
+        later = copies[min(at + _LIVE_OUTPUTS, len(copies)) - 1].outputs[0]
+        shape, view = f"later_{at}", f"view_{at}"
+        tensors[view] = made.type_of(output)
+        ops += [
+            Op(f"size_{at}", "Shape", (later,), (shape,)),
+            Op(f"view_{at}", "Reshape", (output, shape), (view,)),
+            Op(f"tap_{at}", "Shape", (view,), (f"shape_{at}",)),
+        ]
+    return replace(made, ops=tuple(ops), tensors=tensors)
 
 
 def _steered(key: OpKey) -> Graph:

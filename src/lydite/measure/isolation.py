@@ -17,6 +17,7 @@ import numpy as np
 
 from lydite.backends import Backend, Settings
 from lydite.backends.base import Chain
+from lydite.backends.isolate import LARGE_BYTES, overwritten_bytes
 from lydite.estimate.measured import SMALLEST_SPAN_BYTES
 from lydite.graph import SMALL_WEIGHT_BYTES
 from lydite.measure.timing import Timing, TimingPlan, measure
@@ -25,8 +26,6 @@ from lydite.records import dataclass
 
 ROTATED_BYTES = 16 << 20
 """Bytes of weights between two uses of one, where the network does not say how many there are."""
-LARGE_INPUT_BYTES = 8 << 20
-"""Inputs of at least this size miss the private caches, here as in a network."""
 _TURNS_OF_LARGE, _MOST_TURNS = 4, 16
 _SMALL_INPUT_BYTES = 4096
 _MOST_COPIES = 128
@@ -61,8 +60,9 @@ def weight_bytes(key: OpKey) -> int:
 
 
 def input_bytes(key: OpKey) -> int:
-    """Bytes of the operator's inputs other than weights, each tensor once."""
-    return sum(o.type.nbytes or 0 for o in key.inputs if not o.const and o.type is not None)
+    """Bytes of the operator's inputs other than weights and what it overwrites, each once."""
+    read = sum(o.type.nbytes or 0 for o in key.inputs if not o.const and o.type is not None)
+    return read - overwritten_bytes(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def layout_for(key: OpKey, cache: str, span_bytes: int = 0) -> Layout:
     weights, inputs = weight_bytes(key), input_bytes(key)
     if cache == "cold":
         return Layout(1, 1, weights)
-    turns = _TURNS_OF_LARGE if inputs >= LARGE_INPUT_BYTES else 1
+    turns = _TURNS_OF_LARGE if inputs >= LARGE_BYTES else 1
     if weights >= SMALL_WEIGHT_BYTES:
         wanted = span_bytes or ROTATED_BYTES
         copies = min(_nearest(wanted, weights), _MOST_COPIES) if cache != "hot" else 1
@@ -168,5 +168,5 @@ def cache_state(key: OpKey, cache: str) -> str:
 def footprint_bytes(key: OpKey, layout: Layout) -> int:
     """Approximate bytes of a measurement: weights twice (packed), inputs, outputs."""
     outputs = sum(t.nbytes or 0 for t in key.outputs if t is not None)
-    activations = (layout.turns + 1) * input_bytes(key) + 5 * outputs
+    activations = (layout.turns + 1) * input_bytes(key) + 8 * outputs
     return 2 * layout.copies * weight_bytes(key) + activations

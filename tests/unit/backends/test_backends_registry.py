@@ -147,6 +147,48 @@ def test_copies_of_an_operator_have_weights_of_their_own_and_a_reader_between():
     assert {key for name, key in keys_of(graph).items() if name.startswith("op_")} == {WIDE}
 
 
+def _conv(height: int, residual: bool) -> OpKey:
+    image = TensorType("float32", (1, 16, height, 1024))
+    weights = Operand(TensorType("float32", (16, 16, 1, 1)), const=True)
+    bias = Operand(TensorType("float32", (16,)), const=True)
+    operands = (Operand(image), weights, bias, Operand(image))
+    return OpKey(
+        "Conv",
+        operands if residual else operands[:3],
+        (image,),
+        domain="com.microsoft.nchwc",
+        attrs={"kernel_shape": (1, 1)},
+        version=1,
+    )
+
+
+def test_a_sum_that_is_overwritten_comes_from_the_copy_before():
+    graph = replicated(_conv(8, residual=True), 3, turns=2)
+    copies = [op for op in graph.ops if op.name.startswith("op_")]
+    sums = [op.inputs[3] for op in copies]
+    assert sums[0] in graph.inputs
+    assert sums[1:] == [op.outputs[0] for op in copies[:-1]]
+    # Nothing else may read them, or the runtime would copy what it could overwrite.
+    readers = [name for op in graph.ops for name in op.inputs]
+    assert all(readers.count(name) == 1 for name in sums)
+    assert len({op.inputs[0] for op in copies}) == 2
+
+
+def test_large_outputs_live_until_some_copies_later():
+    for height, late in ((64, False), (128, True)):  # 4 and 8 MiB
+        graph = replicated(_conv(height, residual=False), 6)
+        copies = [op for op in graph.ops if op.name.startswith("op_")]
+        views = [op for op in graph.ops if op.op_type == "Reshape"]
+        assert bool(views) == late
+        made = {op.outputs[0]: op for op in graph.ops}
+        for at, view in enumerate(views):
+            assert view.inputs[0] == copies[at].outputs[0]
+            needs = made[view.inputs[1]].inputs[0]
+            assert needs == copies[min(at + 3, 5)].outputs[0]
+        taps = [op for op in graph.ops if op.name.startswith("tap_")]
+        assert len(taps) == 5
+
+
 def test_chains_of_calls():
     graph = calls(4)
     assert [op.op_type for op in graph.ops] == ["Abs"] * 4
