@@ -6,6 +6,7 @@ last what came out. `lydite.mlperf.harness` starts it and watches.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -114,6 +115,10 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
             tell({"at": "pilot"})
             issue = _with_hint(request, engines[0], batching, tell)
         inline = issue.scenario != "Server"
+        if not inline:  # batches of all sizes come up; the others hardly ever see but the largest
+            tell({"at": "warm-up"})
+            for engine in engines:
+                _warm_up(engine)
         sut = SystemUnderTest(engines, batching, completer(), inline=inline)
         _run(request, issue, sut, tell)
     finally:
@@ -125,6 +130,12 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
     issued = np.array(sut.issued, np.int64)
     np.save(Path(request.folder) / ISSUED, issued, allow_pickle=False)
     return _outcome(sut, issue)
+
+
+def _warm_up(engine: Engine) -> None:
+    if isinstance(engine, Loaded):
+        with contextlib.suppress(Exception):  # it fails again in the run, which reports it
+            engine.warm_up()
 
 
 def _serve_tokens(request: Request, tell: Tell) -> dict[str, Any]:

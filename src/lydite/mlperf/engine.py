@@ -256,6 +256,11 @@ class Loaded:
         output = output if output.dtype.kind in "iubS" else output.astype(np.float32, copy=False)
         return np.ascontiguousarray(output[:count])
 
+    def warm_up(self) -> None:
+        """Run each batch size once: a session takes its memory in the first run, twice as slow."""
+        for size in self._sizes:
+            self.run([0] * size)
+
     def close(self) -> None:
         """Release the sessions."""
         for prepared in self._prepared.values():

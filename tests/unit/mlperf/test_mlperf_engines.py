@@ -14,7 +14,7 @@ from lydite.graph import Builder, write_onnx
 from lydite.mlperf.accuracy import known
 from lydite.mlperf.adapter import ADAPTERS, find_adapter, prepared
 from lydite.mlperf.dataset import read, save
-from lydite.mlperf.engine import MANIFEST, answers, model_digest, read_spec
+from lydite.mlperf.engine import MANIFEST, Loaded, answers, model_digest, read_spec
 
 
 @pytest.fixture
@@ -55,6 +55,18 @@ def test_an_engine_is_built_once_and_answers_as_the_model(net):
     np.testing.assert_allclose(np.stack(said), wanted, atol=1e-5)
     largest = answers(spec, {"x": x}, 1, "largest")
     assert np.concatenate(largest).tolist() == wanted.argmax(axis=1).tolist()
+
+
+def test_warming_up_runs_each_batch_size_once(net, monkeypatch):
+    spec = read_spec(ly.mlperf_build(str(net), batch_size=4).engines[0][2].folder)
+    engine = Loaded(spec, {"x": np.zeros((1, 2, 8, 8), np.float32)}, 1)
+    ran = []
+    for size, session in engine._prepared.items():
+        monkeypatch.setattr(session, "run", lambda size=size: ran.append(size))
+        monkeypatch.setattr(session, "outputs", lambda size=size: {"y": np.zeros((size, 2))})
+    engine.warm_up()
+    assert ran == [1, 2, 4]
+    engine.close()
 
 
 def test_other_weights_make_another_engine(net, tmp_path):
