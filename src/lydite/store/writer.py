@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Table, and_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -47,22 +46,21 @@ class Writer:
         Raises:
             InputError: a record holds a value that is not JSON.
         """
-        with _OneBehind() as behind:
-            for item in items:
-                if isinstance(item, Measurement):
-                    self._measured.append(item)
-                elif isinstance(item, Trial):
-                    self._tried.append(item)
-                elif isinstance(item, Run):
-                    row = schema.in_order(schema.runs, rows.run_row(item))
-                    self._waiting["runs"][item.id] = row
-                else:
-                    row = schema.in_order(schema.devices, rows.device_row(item))
-                    self._waiting["devices"][item.name] = row
-                if len(self._measured) >= CHUNK:
-                    behind.do(self._put_many, self._taken())
-            behind.wait()
-            self._put_taken(self._taken())
+        for item in items:
+            if isinstance(item, Measurement):
+                self._measured.append(item)
+            elif isinstance(item, Trial):
+                self._tried.append(item)
+            elif isinstance(item, Run):
+                self._waiting["runs"][item.id] = schema.in_order(schema.runs, rows.run_row(item))
+            else:
+                self._waiting["devices"][item.name] = schema.in_order(
+                    schema.devices, rows.device_row(item)
+                )
+            if len(self._measured) >= CHUNK:
+                connect.widen_cache(self._connection)
+                self._flush()
+        self._flush()
 
     def put_rows(self, table: Table, chunk: list[Row]) -> None:
         """Insert rows of one table as they are; measurements are counted, after their operators."""
@@ -92,8 +90,8 @@ class Writer:
             self.put_rows(table, made)
         return {name: self.added[name] - before[name] for name in ("ops", "measurements")}
 
-    def _taken(self) -> dict[str, list[Row]]:
-        """Rows of what waits, by table; nothing waits any more."""
+    def _flush(self) -> None:
+        """Insert what waits, each table after those that it refers to."""
         measured = batch.measurement_rows(self._measured, self._refer(self._measured))
         tried = [
             schema.in_order(schema.trials, trial_row(item, software))
@@ -102,20 +100,11 @@ class Writer:
         self._waiting["measurements"] = {row[0]: row for row in measured}
         self._waiting["trials"] = {row[0]: row for row in tried}
         self._measured, self._tried = [], []
-        taken = {name: list(by_id.values()) for name, by_id in self._waiting.items()}
-        for by_id in self._waiting.values():
-            by_id.clear()
-        return taken
-
-    def _put_many(self, taken: Mapping[str, list[Row]]) -> None:
-        connect.widen_cache(self._connection)
-        self._put_taken(taken)
-
-    def _put_taken(self, taken: Mapping[str, list[Row]]) -> None:
-        """Insert rows, those of each table after those that they refer to."""
         for table in schema.RECORDS:
-            if taken[table.name]:
-                self.put_rows(table, taken[table.name])
+            waiting = self._waiting[table.name]
+            if waiting:
+                self.put_rows(table, list(waiting.values()))
+                waiting.clear()
 
     def _refer(self, items: Sequence[Measurement | Trial]) -> list[str]:
         """Let wait what the items refer to; the digest of the software of each."""
@@ -154,40 +143,6 @@ class Writer:
         # SQLite binds values by place in half of the time that it takes by name.
         rows_: list[Any] = chunk if dialect == "sqlite" else _named(table, chunk)
         return self._connection.exec_driver_sql(_insert_words(table, dialect), rows_)
-
-
-class _OneBehind:
-    """Does one task at a time in a second thread, while the caller makes the next one's input.
-
-    The database's drivers let other threads run while it works. There is no thread before the first
-    task: most writes are a few rows.
-    """
-
-    def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
-        self._task: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._thread is not None:
-            self._thread.shutdown(wait=True)
-
-    def do(
-        self, task: Callable[[Mapping[str, list[Row]]], None], about: dict[str, list[Row]]
-    ) -> None:
-        """Begin a task when the one before is done, whose exception is raised."""
-        self.wait()
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "lydite-writer")
-        self._task = self._thread.submit(task, about)
-
-    def wait(self) -> None:
-        """Wait for the task that was begun, and raise its exception."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.result()
 
 
 @cache
