@@ -15,8 +15,8 @@ _LIVE_OUTPUTS = 4
 _IN_PLACE = {("com.microsoft.nchwc", "Conv"): 3, ("com.microsoft", "FusedConv"): 3}
 """The input that ONNX Runtime's kernel adds to its result, and overwrites if nobody reads it after.
 
-https://github.com/microsoft/onnxruntime, `MayInplace` in core/providers/cpu/nn/conv.cc and
-contrib_ops/cpu/nchwc_ops.cc; the kernel copies it first where it cannot.
+https://github.com/microsoft/onnxruntime, `MayInplace(3, 0)` of both kernels (contrib_ops/cpu,
+fused_conv.cc for the second); the kernel copies the input first where it cannot.
 """
 
 
@@ -40,7 +40,8 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     shared = {name for name, init in single.initializers.items() if init.has_data}
     ops: list[Op] = []
     tensors = {name: single.type_of(name) for name in (*single.inputs, *shared)}
-    overwritten = _overwritten(single, op)
+    place = overwritten_input(key)
+    overwritten = None if place is None else op.inputs[place]
     several = range(1, min(turns, copies))
     buffers = {
         name: [name, *(f"{name}_turn{i}" for i in several if name != overwritten)]
@@ -78,21 +79,12 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     return _read_late(made) if is_large and not overwritten else made
 
 
-def overwritten_bytes(key: OpKey) -> int:
-    """Bytes of the input that the operator overwrites within a network; 0 for none."""
+def overwritten_input(key: OpKey) -> int | None:
+    """Place of the input that the operator overwrites within a network; None for none."""
     place = _IN_PLACE.get((key.domain, key.op_type), len(key.inputs))
-    if place >= len(key.inputs):
-        return 0
-    operand = key.inputs[place]
-    return 0 if operand.const or operand.type is None else operand.type.nbytes or 0
-
-
-def _overwritten(single: Graph, op: Op) -> str | None:
-    """The input that the operator overwrites, if it is the graph's and of the output's type."""
-    place = _IN_PLACE.get((op.domain, op.op_type), len(op.inputs))
-    name = op.inputs[place] if place < len(op.inputs) else ""
-    alike = name in single.inputs and single.type_of(name) == single.type_of(op.outputs[0])
-    return name if alike and op.inputs.count(name) == 1 else None
+    if place >= len(key.inputs) or key.inputs[place].const:
+        return None
+    return place if key.inputs[place].type == key.outputs[0] else None
 
 
 def _read_late(made: Graph) -> Graph:

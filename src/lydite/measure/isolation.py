@@ -17,7 +17,7 @@ import numpy as np
 
 from lydite.backends import Backend, Settings
 from lydite.backends.base import Chain
-from lydite.backends.isolate import LARGE_BYTES, overwritten_bytes
+from lydite.backends.isolate import LARGE_BYTES, overwritten_input
 from lydite.estimate.measured import SMALLEST_SPAN_BYTES
 from lydite.graph import SMALL_WEIGHT_BYTES
 from lydite.measure.timing import Timing, TimingPlan, measure
@@ -61,8 +61,9 @@ def weight_bytes(key: OpKey) -> int:
 
 def input_bytes(key: OpKey) -> int:
     """Bytes of the operator's inputs other than weights and what it overwrites, each once."""
-    read = sum(o.type.nbytes or 0 for o in key.inputs if not o.const and o.type is not None)
-    return read - overwritten_bytes(key)
+    skipped = overwritten_input(key)
+    read = (o for place, o in enumerate(key.inputs) if place != skipped and not o.const)
+    return sum(o.type.nbytes or 0 for o in read if o.type is not None)
 
 
 @dataclass(frozen=True, slots=True)

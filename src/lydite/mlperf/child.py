@@ -134,7 +134,7 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
 
 def _warm_up(engine: Engine) -> None:
     if isinstance(engine, Loaded):
-        with contextlib.suppress(Exception):  # it fails again in the run, which reports it
+        with contextlib.suppress(LyditeError):  # it fails again in the run, which reports it
             engine.warm_up()
 
 
